@@ -1,0 +1,1 @@
+//! Loads models into a model server, or into our own ONNX runtime.

@@ -1,0 +1,22 @@
+//! Compiles `proto/` without a `protoc` binary.
+
+use std::{env, fs, path::PathBuf};
+
+use prost::Message as _;
+
+const PROTOS: [&str; 4] =
+    ["inference/inference.proto", "mmesh/model_mesh.proto", "mmesh/model_runtime.proto", "stowage/mesh.proto"];
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    println!("cargo:rerun-if-changed=proto");
+    let descriptors = protox::compile(PROTOS, ["proto"])?;
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    fs::write(out.join("descriptors.bin"), descriptors.encode_to_vec())?;
+    tonic_prost_build::configure()
+        // Tensors stay slices of the buffer they arrived in.
+        .bytes(".inference.ModelInferRequest.raw_input_contents")
+        .bytes(".inference.ModelInferResponse.raw_output_contents")
+        .bytes(".inference.InferTensorContents.bytes_contents")
+        .compile_fds(descriptors)?;
+    Ok(())
+}

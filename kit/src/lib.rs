@@ -1,0 +1,1 @@
+//! What every service needs once: flags, telemetry, admin endpoints, drain, status codes.

@@ -1,0 +1,1 @@
+//! What decides, as plain data and time passed in: no runtime, no clock, no sockets.

@@ -1,0 +1,60 @@
+//! Identity of a model, and what a runtime needs to load it.
+
+use std::{borrow::Borrow, fmt, ops::Deref, sync::Arc};
+
+/// Concrete model id. Cheap to clone.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ModelId(Arc<str>);
+
+impl ModelId {
+    /// Longest id that is accepted, in bytes: it becomes a header, a file name and a store key.
+    pub const MAX_LEN: usize = 1024;
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for ModelId {
+    fn from(id: &str) -> Self {
+        Self(Arc::from(id))
+    }
+}
+
+impl Deref for ModelId {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Borrow<str> for ModelId {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ModelId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for ModelId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+/// What a runtime is told when it loads a model: `mmesh.ModelInfo`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ModelSpec {
+    /// Model type, never empty once registered.
+    pub kind: String,
+    /// Where the model lies; empty = unset.
+    pub path: String,
+    /// Opaque JSON for the adapter. May hold secrets: never logged.
+    pub key: String,
+}

@@ -1,0 +1,1 @@
+//! Router, adapter and ONNX runtime in one process.

@@ -1,0 +1,3 @@
+//! `stowage`: serves models with one command.
+
+fn main() {}
