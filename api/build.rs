@@ -4,8 +4,12 @@ use std::{env, fs, path::PathBuf};
 
 use prost::Message as _;
 
-const PROTOS: [&str; 4] =
-    ["inference/inference.proto", "mmesh/model_mesh.proto", "mmesh/model_runtime.proto", "stowage/mesh.proto"];
+const PROTOS: [&str; 4] = [
+    "inference/inference.proto",
+    "mmesh/model_mesh.proto",
+    "mmesh/model_runtime.proto",
+    "stowage/mesh.proto",
+];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");

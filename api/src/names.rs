@@ -1,4 +1,4 @@
-//! Ports, headers, methods and environment names. Source: ModelMesh and its runtime adapters, unless said otherwise.
+//! Ports, headers, methods and environment names. Source: `ModelMesh` and its runtime adapters, unless said otherwise.
 
 /// Default ports.
 pub mod ports {

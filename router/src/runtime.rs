@@ -27,7 +27,8 @@ pub trait Runtime: Send + Sync + fmt::Debug + 'static {
     fn unload<'a>(&'a self, id: &'a ModelId, timeout: Duration) -> BoxFuture<'a, Result<(), Status>>;
 
     /// Bytes that a model will probably take; UNIMPLEMENTED where the runtime cannot tell.
-    fn predict_size<'a>(&'a self, id: &'a ModelId, spec: &'a ModelSpec) -> BoxFuture<'a, Result<u64, Status>>;
+    fn predict_size<'a>(&'a self, id: &'a ModelId, spec: &'a ModelSpec)
+    -> BoxFuture<'a, Result<u64, Status>>;
 
     /// Bytes that a loaded model takes.
     fn model_size<'a>(&'a self, id: &'a ModelId) -> BoxFuture<'a, Result<u64, Status>>;
