@@ -8,3 +8,4 @@ pub mod cache;
 pub mod core;
 pub mod model;
 pub mod runtime;
+pub mod wire;
