@@ -100,7 +100,7 @@ fn scale(whole: &str, fraction: &str, factor: u64, text: &str) -> Result<u64, By
     };
     let base = 10_u128.pow(decimals);
     let part = part * u128::from(factor);
-    if part % base != 0 {
+    if !part.is_multiple_of(base) {
         return Err(ByteSizeError::Fraction(text.into()));
     }
     let total = u128::from(whole) * u128::from(factor) + part / base;
