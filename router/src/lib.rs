@@ -6,6 +6,9 @@
 
 pub mod cache;
 pub mod core;
+pub mod failure;
 pub mod model;
+pub mod request;
+pub mod rules;
 pub mod runtime;
 pub mod wire;
