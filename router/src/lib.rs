@@ -7,6 +7,7 @@
 pub mod cache;
 pub mod core;
 pub mod failure;
+pub mod metrics;
 pub mod model;
 pub mod request;
 pub mod rules;
