@@ -6,5 +6,6 @@
 
 pub mod cache;
 pub mod core;
+pub mod metrics;
 pub mod model;
 pub mod runtime;
