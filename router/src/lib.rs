@@ -6,6 +6,9 @@
 
 pub mod cache;
 pub mod core;
+pub mod local;
+pub mod management;
+pub mod mesh;
 pub mod metrics;
 pub mod model;
 pub mod runtime;

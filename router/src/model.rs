@@ -76,6 +76,11 @@ pub fn versioned_name<'a>(name: &'a str, version: &str) -> Cow<'a, str> {
     }
 }
 
+/// What the names of all versions of a model begin with.
+pub fn version_prefix(name: &str) -> String {
+    format!("{name}:")
+}
+
 /// Takes a versioned name apart: name and version. A name may contain colons itself, so this is only a version
 /// where the name before it is registered too.
 pub fn split_version(name: &str) -> Option<(&str, &str)> {

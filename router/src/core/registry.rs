@@ -21,7 +21,7 @@ mod record;
 mod tests;
 mod vmodels;
 
-pub use error::RegistryError;
+pub use error::{RegistryError, Wanted};
 pub use record::{ModelRecord, VModelId, VModelRecord, check_name, check_spec};
 pub use vmodels::{Presence, SetVModel, VModelSet};
 
@@ -89,18 +89,20 @@ pub struct Registry {
     /// Every (model, vmodel that points to it): `refs` of a record is the number of its pairs.
     pointers: BTreeSet<(ModelId, VModelId)>,
     limits: Limits,
+    default_owner: Box<str>,
     /// Number of the last transition, to tell a transition from the one that replaced it.
     transitions: u64,
 }
 
 impl Registry {
-    /// An empty registry.
-    pub fn new(limits: Limits) -> Self {
+    /// An empty registry. `default_owner` owns the vmodels that are created without an owner; may be empty.
+    pub fn new(limits: Limits, default_owner: &str) -> Self {
         Self {
             models: BTreeMap::new(),
             vmodels: BTreeMap::new(),
             pointers: BTreeSet::new(),
             limits,
+            default_owner: default_owner.into(),
             transitions: 0,
         }
     }
@@ -208,12 +210,13 @@ impl Registry {
             .collect()
     }
 
-    /// At most `limit` vmodels with an id after `after`, in order of id.
-    pub fn list_vmodels(&self, after: &str, limit: usize) -> Vec<(VModelId, Arc<VModelRecord>)> {
+    /// At most `limit` ids of vmodels after `after`, in order.
+    pub fn list_vmodels(&self, after: &str, limit: usize) -> Vec<VModelId> {
+        let after = (Bound::Excluded(after), Bound::Unbounded);
         self.vmodels
-            .range::<str, _>((Bound::Excluded(after), Bound::Unbounded))
+            .range::<str, _>(after)
             .take(limit)
-            .map(|(id, record)| (id.clone(), Arc::clone(record)))
+            .map(|(id, _)| id.clone())
             .collect()
     }
 

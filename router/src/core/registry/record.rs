@@ -17,6 +17,13 @@ const MAX_KEY_LEN: usize = 64 * 1024;
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct VModelId(Arc<str>);
 
+impl VModelId {
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 impl From<&str> for VModelId {
     fn from(id: &str) -> Self {
         Self(Arc::from(id))

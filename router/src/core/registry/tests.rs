@@ -12,10 +12,13 @@ const NOW: u64 = 1_700_000_000_000;
 const HOUR: u64 = 3_600_000;
 
 fn registry() -> Registry {
-    Registry::new(Limits {
-        max_models: 100,
-        max_vmodels: 100,
-    })
+    Registry::new(
+        Limits {
+            max_models: 100,
+            max_vmodels: 100,
+        },
+        "",
+    )
 }
 
 fn spec(kind: &str) -> ModelSpec {
@@ -239,10 +242,13 @@ fn names_and_attributes_are_checked() {
 
 #[test]
 fn limits_hold_and_what_exists_stays_usable() {
-    let mut registry = Registry::new(Limits {
-        max_models: 2,
-        max_vmodels: 1,
-    });
+    let mut registry = Registry::new(
+        Limits {
+            max_models: 2,
+            max_vmodels: 1,
+        },
+        "",
+    );
     registry.add("a", Registration::default()).unwrap();
     registry.put(set("v", "b"), absent).unwrap();
     let full = RegistryError::Full {
@@ -436,6 +442,29 @@ fn preconditions() {
 }
 
 #[test]
+fn the_default_owner_owns_what_nobody_claims() {
+    let mut registry = Registry::new(
+        Limits {
+            max_models: 9,
+            max_vmodels: 9,
+        },
+        "ksp",
+    );
+    registry.put(set("v", "m"), absent).unwrap();
+    registry
+        .put(
+            SetVModel {
+                owner: "me".into(),
+                ..set("w", "m")
+            },
+            absent,
+        )
+        .unwrap();
+    assert_eq!(&*registry.vmodel("v").unwrap().owner, "ksp");
+    assert_eq!(&*registry.vmodel("w").unwrap().owner, "me");
+}
+
+#[test]
 fn listing_pages_in_order_and_names_what_clients_name() {
     let mut registry = registry();
     for id in ["c", "a", "b"] {
@@ -459,7 +488,7 @@ fn listing_pages_in_order_and_names_what_clients_name() {
     let vmodels: Vec<_> = registry
         .list_vmodels("v", 5)
         .into_iter()
-        .map(|(id, _)| id.to_string())
+        .map(|id| id.to_string())
         .collect();
     assert_eq!(vmodels, ["w", "x"]);
 }
@@ -596,7 +625,7 @@ proptest! {
 
     #[test]
     fn references_equal_pointers_under_any_order(ops in prop::collection::vec(ops(), 1..60)) {
-        let mut registry = Registry::new(Limits { max_models: 3, max_vmodels: 2 });
+        let mut registry = Registry::new(Limits { max_models: 3, max_vmodels: 2 }, "");
         let mut view = View::default();
         for op in ops {
             let before: BTreeMap<_, _> = registry.vmodels.clone();

@@ -108,7 +108,11 @@ impl Registry {
             let record = VModelRecord {
                 active: target.clone(),
                 target,
-                owner: owner.into(),
+                owner: if owner.is_empty() {
+                    self.default_owner.clone()
+                } else {
+                    owner.into()
+                },
                 failed: None,
                 transition: self.transitions,
             };
