@@ -42,6 +42,11 @@ impl View {
             .is_some_and(|record| Arc::ptr_eq(&record.spec, &found.spec))
     }
 
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.models.is_empty() && self.vmodels.is_empty()
+    }
+
     pub(super) fn apply(&self, change: &Change) {
         match change {
             Change::Model(id, Some(record)) => {
