@@ -1,4 +1,9 @@
 //! What decides, as plain data and time passed in: no runtime, no clock, no sockets.
 
 pub mod cache;
+<<<<<<< HEAD
 pub mod registry;
+=======
+pub mod copies;
+pub mod queue;
+>>>>>>> cache
