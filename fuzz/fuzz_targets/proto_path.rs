@@ -3,7 +3,10 @@
 
 use api::inference::ModelInferRequest;
 use libfuzzer_sys::fuzz_target;
-use prost::Message;
+use prost::{
+    Message,
+    encoding::{DecodeContext, WireType, decode_key, skip_field},
+};
 use router::wire::path::{FieldPath, Located, Site, locate, splice, text};
 
 const PATHS: [&[u32]; 5] = [
@@ -47,6 +50,22 @@ fn found<'a>(path: &FieldPath, message: &'a [u8]) -> Option<&'a str> {
     text(&site, message).expect("the id is UTF-8")
 }
 
+/// Whether fields are of the wire types that the schema says: prost takes any for a map.
+fn well_typed(mut message: &[u8]) -> bool {
+    while !message.is_empty() {
+        let Ok((field, wire_type)) = decode_key(&mut message) else {
+            return false;
+        };
+        let known = (1..=7).contains(&field);
+        if known && wire_type != WireType::LengthDelimited
+            || skip_field(wire_type, field, &mut message, DecodeContext::default()).is_err()
+        {
+            return false;
+        }
+    }
+    true
+}
+
 fuzz_target!(|data: &[u8]| {
     let Some(([which, length], message)) = data.split_first_chunk::<2>() else {
         return;
@@ -71,6 +90,7 @@ fuzz_target!(|data: &[u8]| {
 
     // A decoder that knows the message sees the same fields, but for the name.
     if fields == [1]
+        && well_typed(message)
         && let Ok(mut before) = ModelInferRequest::decode(message)
     {
         let mut after = ModelInferRequest::decode(&*out).expect("a spliced message decodes");
