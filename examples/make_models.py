@@ -68,6 +68,10 @@ def finish(proto, text):
     proto.ir_version = IR_VERSION
     proto.producer_name, proto.producer_version = "stowage examples", "1"
     proto.doc_string = text
+    # The converter takes these from sets, in an order that differs from run to run.
+    opsets = sorted(proto.opset_import, key=lambda opset: opset.domain)
+    del proto.opset_import[:]
+    proto.opset_import.extend(opsets)
     onnx.checker.check_model(proto)
     return proto
 
