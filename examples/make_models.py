@@ -380,7 +380,6 @@ def write_requests(out, example):
             ],
         }
         expected = {
-            "model_name": example["name"],
             "id": request["id"],
             "outputs": [
                 {

@@ -53,11 +53,10 @@ class Model:
         return answers
 
 
-def load_models(by_version):
-    """Every example model; with `by_version`, also the version that is not served by the bare name."""
+def load_models():
+    """Every example model, and the version that is not served by the bare name."""
     files = [(name, "", file) for name, file in MODELS.items()]
-    if by_version:
-        files.append(("breast-cancer", "1", "breast-cancer/1/model.onnx"))
+    files.append(("breast-cancer", "1", "breast-cancer/1/model.onnx"))
     for name, version, file in files:
         sample = json.loads((EXAMPLES / "requests" / f"{name}.json").read_text())["inputs"][0]
         rows = np.array(sample["data"], np.float32).reshape(sample["shape"])
@@ -124,5 +123,4 @@ def refused(exception, status, *words):
 def arguments(description):
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("address", help="host:port of the server")
-    parser.add_argument("--by-version", action="store_true", help="the server serves versions side by side")
     return parser.parse_args()

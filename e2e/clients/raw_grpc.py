@@ -32,7 +32,8 @@ class Refused(Exception):
 
 def request(model, rows, **fields):
     """Tensors as typed contents: what tritonclient never sends."""
-    message = service_pb2.ModelInferRequest(model_name=model.name, model_version=model.version, **fields)
+    fields = {"model_name": model.name, "model_version": model.version, **fields}
+    message = service_pb2.ModelInferRequest(**fields)
     tensor = message.inputs.add(name=model.input, datatype="FP32", shape=rows.shape)
     tensor.contents.fp32_contents.extend(rows.reshape(-1).tolist())
     return message
@@ -83,34 +84,29 @@ def check_inference(run, stub, models):
             assert answer.id == "typed", answer.id
             checks.same(arrays(answer), model.reference(model.rows))
     iris, wine = models[0], models[1]
-    with run.check("the id of the metadata wins over the message's"):
-        message = request(iris, iris.rows)
-        message.model_name = "no-such-model"
-        answer = call(stub, message, ("mm-model-id", "iris"))
-        checks.same(arrays(answer), iris.reference(iris.rows))
     with run.check("metadata alone names the model"):
-        message = request(wine, wine.rows)
-        message.model_name = ""
-        answer = call(stub, message, ("mm-model-id", "wine"))
+        answer = call(stub, request(wine, wine.rows, model_name=""), ("mm-vmodel-id", "wine"))
         checks.same(arrays(answer), wine.reference(wine.rows))
+    with run.check("the message's id wins over the metadata's"):
+        answer = call(stub, request(iris, iris.rows), ("mm-vmodel-id", "wine"))
+        checks.same(arrays(answer), iris.reference(iris.rows))
 
 
 def check_errors(run, channel, stub, iris):
     def refused(status, *words):
         return checks.refused(Refused, status, *words)
 
+    nameless = request(iris, iris.rows, model_name="")
     with run.check("no id anywhere"), refused("INVALID_ARGUMENT"):
-        message = request(iris, iris.rows)
-        message.model_name = ""
-        call(stub, message)
+        call(stub, nameless)
     with run.check("both kinds of id"), refused("INVALID_ARGUMENT"):
-        call(stub, request(iris, iris.rows), ("mm-model-id", "iris"), ("mm-vmodel-id", "iris"))
+        call(stub, nameless, ("mm-model-id", "iris"), ("mm-vmodel-id", "iris"))
     with run.check("empty id"), refused("INVALID_ARGUMENT"):
-        call(stub, request(iris, iris.rows), ("mm-model-id", ""))
+        call(stub, nameless, ("mm-vmodel-id", ""))
     with run.check("unknown model by metadata"), refused("NOT_FOUND", "model not found"):
-        call(stub, request(iris, iris.rows), ("mm-model-id", "no-such-model"))
+        call(stub, nameless, ("mm-model-id", "no-such-model"))
     with run.check("unknown vmodel by metadata"), refused("NOT_FOUND", "vmodel not found"):
-        call(stub, request(iris, iris.rows), ("mm-vmodel-id", "no-such-vmodel"))
+        call(stub, nameless, ("mm-vmodel-id", "no-such-vmodel"))
     with run.check("fewer values than the shape says"), refused("INVALID_ARGUMENT", "features"):
         message = request(iris, iris.rows)
         del message.inputs[0].contents.fp32_contents[-1:]
@@ -153,7 +149,7 @@ def check_errors(run, channel, stub, iris):
 def main():
     arguments = checks.arguments(__doc__)
     run = checks.Checks()
-    models = list(checks.load_models(arguments.by_version))
+    models = list(checks.load_models())
     with grpc.insecure_channel(arguments.address) as channel:
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
         check_standard_services(run, channel)
