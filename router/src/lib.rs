@@ -4,6 +4,7 @@
 //! listen -> request -> route -> (cache: load on a miss) -> upstream -> respond
 //! ```
 
+pub mod args;
 pub mod body;
 pub mod cache;
 pub mod core;
@@ -22,6 +23,8 @@ pub mod plane;
 pub mod request;
 pub mod respond;
 pub mod rules;
+pub mod run;
 pub mod runtime;
+pub mod server;
 pub mod upstream;
 pub mod wire;
