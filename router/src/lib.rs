@@ -7,4 +7,5 @@
 pub mod cache;
 pub mod core;
 pub mod model;
+pub mod rest;
 pub mod runtime;
