@@ -22,6 +22,7 @@ pub mod observe;
 pub mod plane;
 pub mod request;
 pub mod respond;
+pub mod rest;
 pub mod rules;
 pub mod run;
 pub mod runtime;
