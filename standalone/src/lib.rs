@@ -1,1 +1,3 @@
 //! Router, adapter and ONNX runtime in one process.
+
+pub mod models;
