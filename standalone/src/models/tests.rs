@@ -172,8 +172,9 @@ proptest! {
             prop_assert!(paths.contains(&model.path));
             prop_assert!(name::check(name.split(':').next().unwrap()).is_ok());
         }
-        for path in paths.iter().filter(|path| !path.contains('/') && path.ends_with(".onnx")) {
-            prop_assert_eq!(&models[path.trim_end_matches(".onnx")].path, path);
+        let stems = paths.iter().filter_map(|path| path.strip_suffix(".onnx"));
+        for stem in stems.filter(|stem| !stem.contains('/')) {
+            prop_assert_eq!(&models[stem].path, &format!("{stem}.onnx"));
         }
     }
 }
