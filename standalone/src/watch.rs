@@ -36,7 +36,7 @@ const BURST: Duration = Duration::from_millis(20);
 const PAUSE_FACTOR: u32 = 9;
 
 /// The safety net under lost events.
-const RESCAN: Duration = Duration::from_secs(60);
+const RESCAN: Duration = Duration::from_mins(1);
 
 /// Between scans when the system gives no events at all.
 const RESCAN_WITHOUT_EVENTS: Duration = Duration::from_secs(2);
@@ -259,7 +259,7 @@ impl<R: Registry> Watch<R> {
                     warn!(vmodel = %name, model = %model, error = %reason, "changed model cannot be loaded, the one before still serves");
                 }
                 Err(status) => {
-                    warn!(vmodel = %name, error = %status.message(), "state of a changed model is unknown")
+                    warn!(vmodel = %name, error = %status.message(), "state of a changed model is unknown");
                 }
             }
             self.switching.remove(&name);
