@@ -1,1 +1,3 @@
 //! What decides, as plain data and time passed in: no runtime, no clock, no sockets.
+
+pub mod cache;

@@ -6,5 +6,10 @@
 
 pub mod cache;
 pub mod core;
+pub mod failure;
+pub mod metrics;
 pub mod model;
+pub mod request;
+pub mod rules;
 pub mod runtime;
+pub mod wire;
