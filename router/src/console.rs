@@ -48,13 +48,26 @@ pub trait Source: fmt::Debug + Send + Sync + 'static {
 
 /// `/` and `/models.json`, to be mounted beside `/metrics`.
 pub fn app(source: Arc<dyn Source>) -> Router {
-    let console = Arc::new(Console { source, listed: Mutex::new(None) });
-    Router::new().route("/", get(page)).route("/models.json", get(models)).with_state(console)
+    routes(source, FRESH)
+}
+
+fn routes(source: Arc<dyn Source>, fresh: Duration) -> Router {
+    let console = Arc::new(Console {
+        source,
+        fresh,
+        listed: Mutex::new(None),
+    });
+    Router::new()
+        .route("/", get(page))
+        .route("/models.json", get(models))
+        .with_state(console)
 }
 
 #[derive(Debug)]
 struct Console {
     source: Arc<dyn Source>,
+    /// How old a list may be that is shown once more.
+    fresh: Duration,
     listed: Mutex<Option<(Instant, Arc<Listed>)>>,
 }
 
@@ -131,12 +144,15 @@ async fn page() -> Response {
     (headers, Html(PAGE)).into_response()
 }
 
+const HEADERS: [(HeaderName, &str); 2] = [
+    (header::CACHE_CONTROL, "no-store"),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+];
+
 async fn models(State(console): State<Arc<Console>>, Query(wanted): Query<Wanted>) -> Response {
     let Some(listed) = console.listed().await else {
         return (StatusCode::INTERNAL_SERVER_ERROR, "models cannot be listed\n").into_response();
     };
-    const HEADERS: [(HeaderName, &str); 2] =
-        [(header::CACHE_CONTROL, "no-store"), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")];
     let part = wanted.q.trim().to_lowercase();
     let matches = |model: &&Model| part.is_empty() || model.name.to_lowercase().contains(&part);
     let answer = Answer {
@@ -149,17 +165,23 @@ async fn models(State(console): State<Arc<Console>>, Query(wanted): Query<Wanted
         loaded: listed.loaded,
         failed: listed.failed,
         matching: listed.models.iter().filter(matches).count(),
-        models: listed.models.iter().filter(matches).take(SHOWN).map(Row::from).collect(),
+        models: listed
+            .models
+            .iter()
+            .filter(matches)
+            .take(SHOWN)
+            .map(Row::from)
+            .collect(),
     };
     (HEADERS, Json(answer)).into_response()
 }
 
 impl Console {
-    /// A list that is no older than [`FRESH`]. Those who ask at the same time share one.
+    /// A list that is no older than `fresh`. Those who ask at the same time share one.
     async fn listed(&self) -> Option<Arc<Listed>> {
         let mut kept = self.listed.lock().await;
         if let Some((at, listed)) = &*kept
-            && at.elapsed() < FRESH
+            && at.elapsed() < self.fresh
         {
             return Some(Arc::clone(listed));
         }
@@ -204,7 +226,11 @@ impl Listed {
         }
         // What is in memory or failed comes before what was never asked for, the latest use first.
         listed.models.sort_by_cached_key(|model| {
-            (model.state == "NOT_LOADED", Reverse(model.last_used_ms), model.name.clone())
+            (
+                model.state == "NOT_LOADED",
+                Reverse(model.last_used_ms),
+                model.name.clone(),
+            )
         });
         listed
     }

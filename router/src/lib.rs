@@ -5,6 +5,7 @@
 //! ```
 
 pub mod cache;
+pub mod console;
 pub mod core;
 pub mod failure;
 pub mod metrics;
