@@ -63,8 +63,15 @@ impl Source for Mesh {
     }
 
     fn memory(&self) -> Memory {
-        let CacheUsage { capacity_bytes, used_bytes, .. } = self.cache().usage();
-        Memory { capacity_bytes, used_bytes }
+        let CacheUsage {
+            capacity_bytes,
+            used_bytes,
+            ..
+        } = self.cache().usage();
+        Memory {
+            capacity_bytes,
+            used_bytes,
+        }
     }
 }
 

@@ -1,13 +1,7 @@
 //! The calls of `inference.GRPCInferenceService` that the router answers itself: server level, readiness of models,
 //! and the model repository. All others go to the runtime and never come here.
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::{collections::HashMap, sync::Arc};
 
 use api::inference::{
     ModelConfigRequest, ModelConfigResponse, ModelInferRequest, ModelInferResponse, ModelMetadataRequest,
@@ -19,6 +13,7 @@ use api::inference::{
     grpc_inference_service_server::{GrpcInferenceService, GrpcInferenceServiceServer},
     repository_index_response::ModelIndex,
 };
+use kit::admin::Readiness;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
@@ -35,22 +30,6 @@ const EXTENSIONS: [&str; 2] = ["model_repository", "binary_tensor_data"];
 /// Models in one index: it is one message, and clients take 4 MB unless told otherwise. `stowage.v1.Mesh/ListModels`
 /// has no such limit.
 const MAX_INDEX: usize = 50_000;
-
-/// Whether the server takes requests. Clones share it.
-#[derive(Clone, Debug, Default)]
-pub struct Readiness(Arc<AtomicBool>);
-
-impl Readiness {
-    /// Sets it for all clones.
-    pub fn set(&self, ready: bool) {
-        self.0.store(ready, Ordering::Relaxed);
-    }
-
-    /// The last that was set; false at first.
-    pub fn get(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-}
 
 /// Service with the router's own part of the protocol.
 pub fn service(mesh: Arc<Mesh>, ready: Readiness) -> GrpcInferenceServiceServer<Local> {
@@ -164,7 +143,7 @@ impl GrpcInferenceService for Local {
         _: Request<ServerReadyRequest>,
     ) -> Result<Response<ServerReadyResponse>, Status> {
         Ok(Response::new(ServerReadyResponse {
-            ready: self.ready.get(),
+            ready: self.ready.is_ready(),
         }))
     }
 
@@ -176,7 +155,7 @@ impl GrpcInferenceService for Local {
     ) -> Result<Response<ModelReadyResponse>, Status> {
         let ModelReadyRequest { name, version } = req.into_inner();
         let ready = match self.locate(&name, &version) {
-            Ok(name) => self.ready.get() && self.mesh.can_serve(&name, Kind::Either),
+            Ok(name) => self.ready.is_ready() && self.mesh.can_serve(&name, Kind::Either),
             Err(err) if err.code() == tonic::Code::NotFound => false,
             Err(err) => return Err(err),
         };

@@ -40,14 +40,31 @@ struct Example {
 
 impl Banner {
     /// What is served from `folder`, and how many files of it are not.
-    pub fn new(folder: &Path, models: &Models, refused: usize, capacity: ByteSize, addresses: Addresses) -> Self {
+    pub fn new(
+        folder: &Path,
+        models: &Models,
+        refused: usize,
+        capacity: ByteSize,
+        addresses: Addresses,
+    ) -> Self {
         let here = env::current_dir().unwrap_or_default();
-        let names: Vec<_> = models.keys().filter(|name| !name.contains(VERSION_SEPARATOR)).collect();
+        let names: Vec<_> = models
+            .keys()
+            .filter(|name| !name.contains(VERSION_SEPARATOR))
+            .collect();
         let example = names
             .iter()
             .find_map(|name| Some((*name, request(folder, name)?)))
-            .map(|(name, request)| Example { name: name.clone(), request: Some(relative(&request, &here)) })
-            .or_else(|| names.first().map(|name| Example { name: (*name).clone(), request: None }));
+            .map(|(name, request)| Example {
+                name: name.clone(),
+                request: Some(relative(&request, &here)),
+            })
+            .or_else(|| {
+                names.first().map(|name| Example {
+                    name: (*name).clone(),
+                    request: None,
+                })
+            });
         Self {
             program: env::args().next().unwrap_or_else(|| "stowage".to_owned()),
             folder: relative(folder, &here).display().to_string(),
@@ -63,8 +80,13 @@ impl Banner {
 
 /// A sample request that lies in the model's own folder, or in `requests` beside the models.
 fn request(folder: &Path, name: &str) -> Option<PathBuf> {
-    let beside = folder.parent().map(|parent| parent.join("requests").join(format!("{name}.json")));
-    [Some(folder.join(name).join("request.json")), beside].into_iter().flatten().find(|path| path.is_file())
+    let beside = folder
+        .parent()
+        .map(|parent| parent.join("requests").join(format!("{name}.json")));
+    [Some(folder.join(name).join("request.json")), beside]
+        .into_iter()
+        .flatten()
+        .find(|path| path.is_file())
 }
 
 fn relative(path: &Path, here: &Path) -> PathBuf {
@@ -86,7 +108,9 @@ fn reachable(addr: SocketAddr) -> SocketAddr {
 
 /// A word for a shell.
 fn quoted(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '-' | '@' | ':' | '=' | '+' | ',');
+    let plain = |c: char| {
+        c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '-' | '@' | ':' | '=' | '+' | ',')
+    };
     if !text.is_empty() && text.chars().all(plain) {
         text.to_owned()
     } else {
@@ -96,7 +120,16 @@ fn quoted(text: &str) -> String {
 
 impl fmt::Display for Banner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { program, folder, models, names, refused, capacity, addresses, example } = self;
+        let Self {
+            program,
+            folder,
+            models,
+            names,
+            refused,
+            capacity,
+            addresses,
+            example,
+        } = self;
         let Addresses { grpc, rest, admin } = *addresses;
         let plural = if *models == 1 { "" } else { "s" };
         let version = env!("CARGO_PKG_VERSION");
@@ -114,8 +147,15 @@ impl fmt::Display for Banner {
         writeln!(f)?;
         writeln!(f, "  REST      http://{rest}")?;
         writeln!(f, "  gRPC      {grpc}")?;
-        writeln!(f, "  page      http://{admin}/  (metrics: /metrics, probes: /ready, /live)")?;
-        writeln!(f, "  memory    {} for models, loaded when they are asked for", size(capacity.bytes()))?;
+        writeln!(
+            f,
+            "  page      http://{admin}/  (metrics: /metrics, probes: /ready, /live)"
+        )?;
+        writeln!(
+            f,
+            "  memory    {} for models, loaded when they are asked for",
+            size(capacity.bytes())
+        )?;
         writeln!(f)?;
         let rest = reachable(rest);
         match example {
@@ -128,7 +168,10 @@ impl fmt::Display for Banner {
                 }
             }
             None => {
-                writeln!(f, "Put an ONNX file into {folder}, and it is served: {folder}/m.onnx becomes model m.")?;
+                writeln!(
+                    f,
+                    "Put an ONNX file into {folder}, and it is served: {folder}/m.onnx becomes model m."
+                )?;
             }
         }
         let program = quoted(program);
@@ -136,13 +179,24 @@ impl fmt::Display for Banner {
             addr if addr == SocketAddr::from((Ipv4Addr::LOCALHOST, usual)) => String::new(),
             addr => format!(" --server {addr}"),
         };
-        if let Some(Example { name, request: Some(request) }) = example {
+        if let Some(Example {
+            name,
+            request: Some(request),
+        }) = example
+        {
             let request = quoted(&request.display().to_string());
-            writeln!(f, "  {program} infer {name} {request}{}", server(rest, DEFAULT_REST))?;
+            writeln!(
+                f,
+                "  {program} infer {name} {request}{}",
+                server(rest, DEFAULT_REST)
+            )?;
         }
         writeln!(f, "  {program} models{}", server(grpc, DEFAULT_GRPC))?;
         writeln!(f)?;
-        writeln!(f, "Files that are added, changed or removed are followed. Ctrl-C stops.")
+        writeln!(
+            f,
+            "Files that are added, changed or removed are followed. Ctrl-C stops."
+        )
     }
 }
 
@@ -162,7 +216,13 @@ mod tests {
 
     fn banner(folder: &Path, addresses: Addresses) -> String {
         let scan = walk::scan(folder).unwrap();
-        let mut banner = Banner::new(folder, &scan.models, scan.warnings.len(), ByteSize(2 << 30), addresses);
+        let mut banner = Banner::new(
+            folder,
+            &scan.models,
+            scan.warnings.len(),
+            ByteSize(2 << 30),
+            addresses,
+        );
         banner.program = "target/release/stowage".to_owned();
         banner.folder = "nets".to_owned();
         banner.to_string()
@@ -201,7 +261,10 @@ Files that are added, changed or removed are followed. Ctrl-C stops.
         );
         assert_eq!(banner(&folder, addresses([8033, 8008, 2112])), expected);
         let elsewhere = banner(&folder, addresses([1, 2, 3]));
-        assert!(elsewhere.contains("stowage models --server 127.0.0.1:1\n"), "{elsewhere}");
+        assert!(
+            elsewhere.contains("stowage models --server 127.0.0.1:1\n"),
+            "{elsewhere}"
+        );
         assert!(elsewhere.contains("b.json --server 127.0.0.1:2\n"), "{elsewhere}");
     }
 
@@ -221,7 +284,10 @@ Files that are added, changed or removed are followed. Ctrl-C stops.
             fs::write(dir.path().join(format!("m{i:02}.onnx")), "").unwrap();
         }
         let text = banner(dir.path(), addresses([8033, 8008, 2112]));
-        assert!(text.contains("m00, m01, m02, m03, m04, m05, m06, m07 and 12 more\n"), "{text}");
+        assert!(
+            text.contains("m00, m01, m02, m03, m04, m05, m06, m07 and 12 more\n"),
+            "{text}"
+        );
     }
 
     #[test]
@@ -234,7 +300,10 @@ Files that are added, changed or removed are followed. Ctrl-C stops.
 
     #[test]
     fn wildcards_are_reached_over_loopback() {
-        assert_eq!(reachable("0.0.0.0:7".parse().unwrap()), "127.0.0.1:7".parse().unwrap());
+        assert_eq!(
+            reachable("0.0.0.0:7".parse().unwrap()),
+            "127.0.0.1:7".parse().unwrap()
+        );
         assert_eq!(reachable("[::1]:7".parse().unwrap()), "[::1]:7".parse().unwrap());
     }
 }

@@ -158,12 +158,8 @@ impl Config {
         let config = Self {
             models: models_folder(models.or(file.models), here)?,
             capacity: capacity.or(file.capacity).unwrap_or_else(default_capacity),
-            grpc: grpc
-                .or(file.grpc)
-                .unwrap_or_else(|| on_loopback(DEFAULT_GRPC)),
-            rest: rest
-                .or(file.rest)
-                .unwrap_or_else(|| on_loopback(DEFAULT_REST)),
+            grpc: grpc.or(file.grpc).unwrap_or_else(|| on_loopback(DEFAULT_GRPC)),
+            rest: rest.or(file.rest).unwrap_or_else(|| on_loopback(DEFAULT_REST)),
             admin: admin
                 .or(file.admin)
                 .unwrap_or_else(|| on_loopback(api::names::ports::METRICS)),
@@ -178,7 +174,10 @@ impl Config {
         if self.capacity < MIN_CAPACITY {
             return Err(ConfigError::Capacity(self.capacity));
         }
-        if let Some(threads) = self.threads.filter(|threads| !(1..=MAX_THREADS).contains(threads)) {
+        if let Some(threads) = self
+            .threads
+            .filter(|threads| !(1..=MAX_THREADS).contains(threads))
+        {
             return Err(ConfigError::Threads(threads));
         }
         let listeners = [("grpc", self.grpc), ("rest", self.rest), ("admin", self.admin)];

@@ -39,7 +39,11 @@ impl Registry for MeshRegistry {
         let request = SetVModelRequest {
             v_model_id: name.to_owned(),
             target_model_id: model.id.clone(),
-            model_info: Some(ModelInfo { r#type: TYPE.to_owned(), path: model.path.clone(), key: String::new() }),
+            model_info: Some(ModelInfo {
+                r#type: TYPE.to_owned(),
+                path: model.path.clone(),
+                key: String::new(),
+            }),
             // The model goes when no name stands for it any more.
             auto_delete_target_model: true,
             owner: OWNER.to_owned(),
@@ -49,12 +53,18 @@ impl Registry for MeshRegistry {
     }
 
     async fn delete(&self, name: &str) -> Result<(), Status> {
-        let request = DeleteVModelRequest { v_model_id: name.to_owned(), owner: OWNER.to_owned() };
+        let request = DeleteVModelRequest {
+            v_model_id: name.to_owned(),
+            owner: OWNER.to_owned(),
+        };
         self.0.delete_vmodel(request).await.map(drop)
     }
 
     async fn switch(&self, name: &str) -> Result<Switch, Status> {
-        let request = GetVModelStatusRequest { v_model_id: name.to_owned(), owner: OWNER.to_owned() };
+        let request = GetVModelStatusRequest {
+            v_model_id: name.to_owned(),
+            owner: OWNER.to_owned(),
+        };
         self.0.vmodel_status(request).await.map(|status| switch(&status))
     }
 }
@@ -63,7 +73,10 @@ fn switch(info: &VModelStatusInfo) -> Switch {
     match info.status() {
         VModelStatus::Transitioning => Switch::Loading,
         VModelStatus::TransitionFailed => {
-            let errors = info.target_model_status.as_ref().map(|status| status.errors.as_slice());
+            let errors = info
+                .target_model_status
+                .as_ref()
+                .map(|status| status.errors.as_slice());
             let reason = errors.and_then(<[String]>::first).cloned();
             Switch::Failed(reason.unwrap_or_else(|| "the reason is not known".to_owned()))
         }
@@ -91,6 +104,9 @@ mod tests {
         assert_eq!(switch(&info(VModelStatus::Transitioning, &[])), Switch::Loading);
         let failed = info(VModelStatus::TransitionFailed, &["newest", "older"]);
         assert_eq!(switch(&failed), Switch::Failed("newest".to_owned()));
-        assert!(matches!(switch(&info(VModelStatus::TransitionFailed, &[])), Switch::Failed(_)));
+        assert!(matches!(
+            switch(&info(VModelStatus::TransitionFailed, &[])),
+            Switch::Failed(_)
+        ));
     }
 }

@@ -31,13 +31,7 @@ use router::{
 use serde::Serialize;
 use tokio::net::TcpListener;
 
-use crate::{
-    banner::Banner,
-    config::Config,
-    registry::MeshRegistry,
-    runtime::InProcess,
-    watch::Watch,
-};
+use crate::{banner::Banner, config::Config, registry::MeshRegistry, runtime::InProcess, watch::Watch};
 
 /// How long calls in flight may take after the signal to stop.
 const GRACE: Duration = Duration::from_secs(30);
@@ -73,7 +67,15 @@ pub struct Addresses {
 
 /// Serves until a signal.
 pub async fn run(config: Config) -> anyhow::Result<()> {
-    let Config { models, capacity, grpc, rest, admin, addresses, threads: _ } = config;
+    let Config {
+        models,
+        capacity,
+        grpc,
+        rest,
+        admin,
+        addresses,
+        threads: _,
+    } = config;
     let drain = Drain::new(GRACE);
     kit::drain::start_on_signal(&drain).context("install signal handlers")?;
     let (listeners, admin_listener, bound) = bind(grpc, rest, admin).await?;
@@ -102,7 +104,12 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     // Whoever closed our standard output does not want to read; that is no reason not to serve.
     let _ = io::stdout().write_all(banner.to_string().as_bytes());
 
-    let served = listeners.serve(router, ListenOptions::default(), RestOptions::default(), drain.clone());
+    let served = listeners.serve(
+        router,
+        ListenOptions::default(),
+        RestOptions::default(),
+        drain.clone(),
+    );
     tokio::select! {
         () = served => {}
         ended = watch => {
@@ -163,7 +170,9 @@ async fn start_router(
         },
         rules: Rules::default(),
     };
-    Router::start(setup, metrics, readiness).await.context("start the router")
+    Router::start(setup, metrics, readiness)
+        .await
+        .context("start the router")
 }
 
 /// Whoever waits for the file finds all of it or nothing.
@@ -188,12 +197,30 @@ mod tests {
         let dir = tempfile::TempDir::new().unwrap();
         let path = dir.path().join("addresses.json");
         let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
-        write_addresses(&path, Addresses { grpc: at(1), rest: at(2), admin: at(3) }).unwrap();
+        write_addresses(
+            &path,
+            Addresses {
+                grpc: at(1),
+                rest: at(2),
+                admin: at(3),
+            },
+        )
+        .unwrap();
         assert_eq!(
             std::fs::read_to_string(&path).unwrap(),
             r#"{"grpc":"127.0.0.1:1","rest":"127.0.0.1:2","admin":"127.0.0.1:3"}"#
         );
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
-        assert!(write_addresses(Path::new("/"), Addresses { grpc: at(1), rest: at(2), admin: at(3) }).is_err());
+        assert!(
+            write_addresses(
+                Path::new("/"),
+                Addresses {
+                    grpc: at(1),
+                    rest: at(2),
+                    admin: at(3)
+                }
+            )
+            .is_err()
+        );
     }
 }
