@@ -1,1 +1,4 @@
 //! Harness of the end-to-end tests and benches.
+
+pub mod backend;
+pub mod client;
