@@ -8,3 +8,4 @@ pub mod drain;
 pub mod exit;
 pub mod status;
 pub mod telemetry;
+pub mod threads;

@@ -1,54 +1,52 @@
-//! The cache of loaded models: drives the pure state machines of [`crate::core`] with a clock and a runtime.
+//! The cache of loaded models: drives the pure state machine of [`crate::core::copies`] with a clock and a runtime.
+//!
+//! Requests for a loaded model go through [`Cache::enter`]: one map look-up and two atomics. Everything else takes the
+//! lock around the state machine, for microseconds and never over an await.
 
+mod clock;
+mod drive;
 mod error;
 mod options;
+mod start;
 
 use std::{
+    fmt,
     sync::{Arc, Weak},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
-use api::mmesh::{RuntimeStatusResponse, runtime_status_response};
-use tokio::time::Instant;
+use api::mmesh::RuntimeStatusResponse;
+use parking_lot::Mutex;
+use tokio::{
+    sync::{Notify, oneshot},
+    time::Instant,
+};
 
+use self::{clock::Clock, drive::Core};
 pub use self::{
     error::{CacheError, StartError},
     options::CacheOptions,
 };
+pub use crate::core::copies::CopyState;
 use crate::{
-    core::cache::gate::{Gate, Home},
+    core::{
+        cache::gate::{Gate, Generation, Home},
+        copies::{Refusal, Ticket},
+    },
     metrics::Metrics,
     model::{ModelId, ModelSpec},
     runtime::Runtime,
 };
 
-/// Where a copy is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CopyState {
-    /// Not here, and nobody wants it here.
-    NotLoaded,
-    /// Waits for its turn to load.
-    Queued,
-    /// Its turn has come; waits for memory.
-    Waiting,
-    /// The runtime loads it.
-    Loading,
-    /// Loaded; its size is being measured.
-    Sizing,
-    /// Serves.
-    Loaded,
-    /// Drains or unloads.
-    Unloading,
-    /// The last load failed.
-    Failed,
-}
+/// A request waits this many load time-outs for a copy at most, as upstream's do.
+const WAIT_LOADS: u32 = 5;
 
 /// What is known of one model on this instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CopyStatus {
     /// Where it is in its life.
     pub state: CopyState,
-    /// Since when, ms since the epoch; for a load that is under way its start, for a failure its time.
+    /// Since when, ms since the epoch; for a failure its time.
     pub since_ms: u64,
     /// Bytes it holds; 0 when it holds none.
     pub size_bytes: u64,
@@ -73,6 +71,21 @@ pub struct CopyFailure {
     pub at_ms: u64,
     /// Nobody tries again before, ms since the epoch.
     pub retry_at_ms: u64,
+}
+
+/// Memory of this instance at one moment, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CacheUsage {
+    /// What the runtime has.
+    pub capacity_bytes: u64,
+    /// Held by loads, loaded models, models on their way out, and lost bytes.
+    pub used_bytes: u64,
+    /// Held by models that could not be unloaded.
+    pub lost_bytes: u64,
+    /// Loaded models.
+    pub models: usize,
+    /// Last use of the model that would be evicted first, ms since the epoch; `None` = nothing is loaded.
+    pub oldest_use_ms: Option<u64>,
 }
 
 /// One request on one loaded copy; dropping it ends the request.
@@ -100,31 +113,22 @@ impl Drop for Lease {
 }
 
 /// Local copies of models. Share it as `Arc<Cache>`.
-#[derive(Debug)]
 pub struct Cache {
+    /// For the tasks that this cache starts: they keep it alive only while they report.
+    this: Weak<Cache>,
     runtime: Arc<dyn Runtime>,
     status: RuntimeStatusResponse,
-    copies: papaya::HashMap<ModelId, Arc<Gate>>,
-    loading: tokio::sync::Mutex<u64>,
-    home: Weak<dyn Home>,
-}
-
-struct Nobody;
-
-impl Home for Nobody {
-    fn left(&self, _generation: u64) {}
-}
-
-impl std::fmt::Debug for dyn Home {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Home")
-    }
-}
-
-fn now_ms() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
+    options: CacheOptions,
+    load_timeout: Duration,
+    metrics: Metrics,
+    clock: Clock,
+    /// Warm path: what serves. Changed only under the lock around `core`, so it follows its order.
+    serving: papaya::HashMap<ModelId, Arc<Gate>>,
+    core: Mutex<Core>,
+    /// The next deadline changed.
+    timer: Arc<Notify>,
+    /// Nothing is left to unload.
+    idle: Notify,
 }
 
 impl Cache {
@@ -132,36 +136,31 @@ impl Cache {
     pub async fn start(
         runtime: Arc<dyn Runtime>,
         options: CacheOptions,
-        _metrics: Metrics,
+        metrics: Metrics,
     ) -> Result<Arc<Self>, StartError> {
-        let deadline = Instant::now() + options.start_timeout;
-        let mut last = String::new();
-        while Instant::now() < deadline {
-            match tokio::time::timeout_at(deadline, runtime.status()).await {
-                Ok(Ok(status)) if status.status() == runtime_status_response::Status::Ready => {
-                    let home: Weak<dyn Home> = Weak::<Nobody>::new();
-                    let loading = tokio::sync::Mutex::new(0);
-                    return Ok(Arc::new(Self {
-                        runtime,
-                        status,
-                        copies: papaya::HashMap::new(),
-                        loading,
-                        home,
-                    }));
-                }
-                Ok(Ok(status)) if status.status() == runtime_status_response::Status::Failing => {
-                    return Err(StartError::Failing);
-                }
-                Ok(Ok(_)) => "STARTING".clone_into(&mut last),
-                Ok(Err(err)) => last = err.to_string(),
-                Err(_) => "no answer".clone_into(&mut last),
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        Err(StartError::NotReady {
-            after: options.start_timeout,
-            last,
-        })
+        let status = start::ready(&*runtime, options.start_timeout).await?;
+        start::check(&status)?;
+        let load_timeout = Duration::from_millis(u64::from(status.model_loading_timeout_ms));
+        let limits = options.limits(&status);
+        let cache = Arc::new_cyclic(|this: &Weak<Self>| Self {
+            this: this.clone(),
+            runtime,
+            status,
+            options,
+            load_timeout,
+            metrics,
+            clock: Clock::start(),
+            serving: papaya::HashMap::new(),
+            core: Mutex::new(Core::new(limits, this.clone())),
+            timer: Arc::new(Notify::new()),
+            idle: Notify::new(),
+        });
+        tokio::spawn(drive::watch_deadlines(cache.this.clone(), cache.timer.clone()));
+        let watched = cache.this.clone();
+        cache
+            .metrics
+            .watch_instance(move || watched.upgrade().map(|cache| cache.usage()));
+        Ok(cache)
     }
 
     /// What the runtime said of itself: limits, methods.
@@ -171,89 +170,185 @@ impl Cache {
 
     /// Warm path: no lock, no allocation. Marks the use. `None`: not loaded here, or every slot is taken.
     pub fn enter(&self, id: &str) -> Option<Lease> {
-        let copies = self.copies.pin();
-        let gate = copies.get(id)?;
-        gate.enter(now_ms()).then(|| Lease { gate: gate.clone() })
+        let serving = self.serving.pin();
+        let gate = serving.get(id)?;
+        gate.enter(self.clock.now_ms())
+            .then(|| Lease { gate: gate.clone() })
     }
 
     /// Cold path: loads the model if it has to (one load for all who wait), or waits for a slot.
     ///
     /// Dropping the future gives the place up.
     pub async fn acquire(&self, id: &ModelId, spec: &ModelSpec) -> Result<Lease, CacheError> {
-        let mut generation = self.loading.lock().await;
         if let Some(lease) = self.enter(id) {
             return Ok(lease);
         }
-        let timeout = Duration::from_millis(u64::from(self.status.model_loading_timeout_ms));
-        self.runtime
-            .load(id, spec, timeout)
-            .await
-            .map_err(|status| CacheError::LoadFailed {
-                message: status.message().to_owned(),
-                at_ms: now_ms(),
-                retry_at_ms: now_ms(),
-            })?;
-        *generation += 1;
-        let gate = Arc::new(Gate::new(id.clone(), *generation, now_ms(), self.home.clone()));
-        self.copies.pin().insert(id.clone(), gate.clone());
-        gate.enter(now_ms());
-        Ok(Lease { gate })
+        let begun = Instant::now();
+        let (place, was_loaded) = self.with_core(|core, now| {
+            let was_loaded = core.copies.serves(id);
+            let ticket = core.copies.acquire(id, spec, now);
+            (self.take_place(core, id, ticket), was_loaded)
+        });
+        let lease = self
+            .wait(id, &mut place?)
+            .await?
+            .ok_or(CacheError::ShuttingDown)?;
+        self.metrics.cold_request(id, was_loaded, begun.elapsed());
+        Ok(lease)
     }
 
     /// Starts a load without waiting for it. `last_used` is ms since the epoch, `None` = now.
     ///
     /// A load with an old last use is dropped when it would push out what was used more recently.
-    pub fn ensure(
-        self: &Arc<Self>,
-        id: &ModelId,
-        spec: &ModelSpec,
-        _last_used: Option<u64>,
-    ) -> Result<(), CacheError> {
-        let (cache, id, spec) = (self.clone(), id.clone(), spec.clone());
-        tokio::spawn(async move { cache.acquire(&id, &spec).await.map(drop) });
-        Ok(())
+    pub fn ensure(&self, id: &ModelId, spec: &ModelSpec, last_used: Option<u64>) -> Result<(), CacheError> {
+        self.with_core(|core, now| core.copies.ensure(id, spec, last_used, now))
+            .map_err(|refusal| CacheError::new(id, refusal, &self.options))
     }
 
-    /// Waits until the load that is under way is done.
+    /// Waits until the load that is under way is done; does not speed it up.
     pub async fn wait_loaded(&self, id: &ModelId) -> Result<(), CacheError> {
-        tokio::task::yield_now().await;
-        drop(self.loading.lock().await);
-        match self.enter(id) {
-            Some(_) => Ok(()),
-            None => Err(CacheError::NotLoading { id: id.to_string() }),
-        }
+        let mut place = self.with_core(|core, now| {
+            let ticket = core.copies.watch(id, now);
+            self.take_place(core, id, ticket)
+        })?;
+        self.wait(id, &mut place).await.map(drop)
     }
 
     /// Unregistered, or unloaded on request: lets no new request in; unloads once the ones in flight are done.
     pub fn remove(&self, id: &str) {
-        self.copies.pin().remove(id);
+        self.with_core(|core, now| core.copies.remove(id, now));
+        self.metrics.remove_model(id);
     }
 
     /// The runtime does not have this copy any more: drops it, unless a later load replaced it already.
     pub fn forget(&self, lease: Lease) {
-        let id = lease.id().clone();
+        let generation = lease.generation();
+        tracing::info!(model = %lease.id(), generation, "runtime lost a model");
         drop(lease);
-        self.copies.pin().remove(&id);
+        self.with_core(|core, now| core.copies.forget(generation, now));
     }
 
-    /// What is known of a model here; `None` = nothing.
+    /// What is known of a model here; `None` = nobody ever asked for it.
     pub fn copy(&self, id: &str) -> Option<CopyStatus> {
-        let copies = self.copies.pin();
-        let gate = copies.get(id)?;
+        let view = self.core.lock().copies.view(id, self.clock.now_ms())?;
         Some(CopyStatus {
-            state: CopyState::Loaded,
-            since_ms: gate.last_used(),
-            size_bytes: 0,
-            last_used_ms: gate.last_used(),
-            loads: 1,
-            evictions: 0,
-            in_flight: gate.in_flight(),
-            failure: None,
+            state: view.state,
+            since_ms: view.since,
+            size_bytes: view.bytes,
+            last_used_ms: view.last_used,
+            loads: view.loads,
+            evictions: view.evictions,
+            in_flight: view.in_flight,
+            failure: view.failure.map(|failure| CopyFailure {
+                message: error::message(&failure.cause),
+                at_ms: failure.at,
+                retry_at_ms: failure.retry_at,
+            }),
         })
     }
 
+    /// Memory of this instance.
+    pub fn usage(&self) -> CacheUsage {
+        let mut core = self.core.lock();
+        let totals = core.copies.totals();
+        CacheUsage {
+            capacity_bytes: self.status.capacity_in_bytes,
+            used_bytes: u64::try_from(totals.used()).unwrap_or(u64::MAX),
+            lost_bytes: u64::try_from(totals.lost).unwrap_or(u64::MAX),
+            models: core.copies.loaded_count(),
+            oldest_use_ms: core.copies.oldest_use(self.clock.now_ms()),
+        }
+    }
+
     /// Loads nothing any more, lets requests in flight end, unloads everything; returns at the deadline at the latest.
-    pub async fn shutdown(&self, _deadline: Instant) {
-        self.copies.pin().clear();
+    pub async fn shutdown(&self, deadline: Instant) {
+        self.with_core(|core, now| core.copies.shutdown(now));
+        let drained = async {
+            loop {
+                let idle = self.idle.notified();
+                if self.core.lock().copies.is_idle() {
+                    return;
+                }
+                idle.await;
+            }
+        };
+        if tokio::time::timeout_at(deadline, drained).await.is_err() {
+            tracing::warn!("models are still loaded at the shutdown deadline");
+        }
+    }
+
+    fn take_place(
+        &self,
+        core: &mut Core,
+        id: &ModelId,
+        ticket: Result<Ticket, Refusal>,
+    ) -> Result<Place<'_>, CacheError> {
+        let ticket = ticket.map_err(|refusal| CacheError::new(id, refusal, &self.options))?;
+        let (sender, answer) = oneshot::channel();
+        core.tickets.insert(ticket, sender);
+        Ok(Place {
+            cache: self,
+            ticket,
+            waiting: true,
+            answer,
+        })
+    }
+
+    async fn wait(&self, id: &ModelId, place: &mut Place<'_>) -> Result<Option<Lease>, CacheError> {
+        let longest = self.load_timeout * WAIT_LOADS;
+        match tokio::time::timeout(longest, &mut place.answer).await {
+            Ok(answer) => {
+                place.waiting = false;
+                let answer = answer.unwrap_or(Err(Refusal::ShuttingDown));
+                answer.map_err(|refusal| CacheError::new(id, refusal, &self.options))
+            }
+            Err(_) => Err(CacheError::WaitTimeout {
+                id: id.to_string(),
+                waited_ms: u64::try_from(longest.as_millis()).unwrap_or(u64::MAX),
+            }),
+        }
     }
 }
+
+/// A place in a queue, given up when it is dropped before the answer.
+struct Place<'a> {
+    cache: &'a Cache,
+    ticket: Ticket,
+    waiting: bool,
+    answer: oneshot::Receiver<Result<Option<Lease>, Refusal>>,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if self.waiting {
+            self.cache.with_core(|core, now| {
+                core.tickets.remove(&self.ticket);
+                core.copies.give_up(self.ticket, now);
+            });
+        }
+    }
+}
+
+impl Home for Cache {
+    fn left(&self, generation: Generation) {
+        self.with_core(|core, now| core.copies.left(generation, now));
+    }
+}
+
+impl Drop for Cache {
+    fn drop(&mut self) {
+        // Wakes the timer task, which ends when it finds nothing to watch.
+        self.timer.notify_one();
+    }
+}
+
+impl fmt::Debug for Cache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cache")
+            .field("runtime", &self.runtime)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

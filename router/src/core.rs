@@ -1,3 +1,6 @@
 //! What decides, as plain data and time passed in: no runtime, no clock, no sockets.
 
 pub mod cache;
+pub mod copies;
+pub mod queue;
+pub mod registry;

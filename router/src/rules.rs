@@ -5,18 +5,8 @@ use std::collections::HashMap;
 use api::names::methods;
 use serde::Deserialize;
 
+pub use crate::mesh::Kind as NameKind;
 use crate::wire::path::FieldPath;
-
-/// What a bare name in a message is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NameKind {
-    /// A concrete model id.
-    Model,
-    /// A vmodel id.
-    VModel,
-    /// A vmodel id where there is one of that name, else a concrete model id.
-    Either,
-}
 
 /// How the model of a call is found in its message.
 #[derive(Clone, Debug, PartialEq, Eq)]

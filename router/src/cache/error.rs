@@ -4,12 +4,21 @@ use std::time::Duration;
 
 use tonic::{Code, Status};
 
+use super::CacheOptions;
+use crate::core::copies::{Cause, Refusal};
+
 /// Why [`Cache::start`](super::Cache::start) gave up.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The runtime said that it cannot work.
     #[error("runtime reports FAILING")]
     Failing,
+    /// The runtime answered something that is no state.
+    #[error("runtime status field status is {got}, must be STARTING (0), READY (1) or FAILING (2)")]
+    UnknownState {
+        /// Its value.
+        got: i32,
+    },
     /// The runtime was not READY in time.
     #[error("runtime was not ready after {after:?}; last answer: {last}")]
     NotReady {
@@ -111,6 +120,39 @@ pub enum CacheError {
 }
 
 impl CacheError {
+    pub(super) fn new(id: &str, refusal: Refusal, options: &CacheOptions) -> Self {
+        let id = id.to_owned();
+        match refusal {
+            Refusal::Failed(failure) => match failure.cause {
+                Cause::TooLarge { bytes, usable } => Self::TooLarge {
+                    id,
+                    size_bytes: bytes,
+                    capacity_bytes: usable,
+                },
+                Cause::TimedOut { timeout } => Self::LoadTimeout {
+                    id,
+                    timeout_ms: timeout,
+                },
+                cause @ (Cause::Runtime(_) | Cause::Stuck(_)) => Self::LoadFailed {
+                    message: message(&cause),
+                    at_ms: failure.at,
+                    retry_at_ms: failure.retry_at,
+                },
+            },
+            Refusal::Overloaded => Self::Overloaded { id },
+            Refusal::TooManyWaiting => Self::TooManyWaiting {
+                limit: options.max_waiting_requests,
+            },
+            Refusal::QueueFull => Self::QueueFull {
+                limit: options.max_queued_loads,
+            },
+            Refusal::NotWorthIt => Self::NotWorthIt { id },
+            Refusal::NotLoading => Self::NotLoading { id },
+            Refusal::Removed => Self::Removed { id },
+            Refusal::ShuttingDown => Self::ShuttingDown,
+        }
+    }
+
     /// What clients of `ModelMesh` get.
     pub fn status(&self) -> Status {
         Status::new(self.code(), self.to_string())
@@ -148,5 +190,17 @@ impl CacheError {
             Self::Removed { .. } => Code::NotFound,
             Self::ShuttingDown => Code::Unavailable,
         }
+    }
+}
+
+/// The text of a failed load.
+pub(super) fn message(cause: &Cause) -> String {
+    match cause {
+        Cause::Runtime(message) => message.clone(),
+        Cause::TimedOut { timeout } => format!("load timed out after {timeout} ms"),
+        Cause::TooLarge { bytes, usable } => {
+            format!("model needs {bytes} bytes, more than the {usable} bytes this runtime can use")
+        }
+        Cause::Stuck(message) => format!("an earlier copy could not be unloaded: {message}"),
     }
 }

@@ -1,3 +1,294 @@
 //! The model memory of one runtime: who holds how many bytes, and who gives them up first.
+//!
+//! Every byte is counted from the moment a load is admitted until its unload is confirmed. The sum exceeds the capacity
+//! only when a model measures larger than predicted; while it does, nothing is admitted, and either enough is on its
+//! way out to repay it or nothing that could be evicted is left.
 
 pub mod gate;
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
+
+use self::gate::{Gate, Generation};
+
+/// What an entry is doing with its bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hold {
+    /// Loading or being measured: cannot be evicted.
+    Reserved,
+    /// Loaded: can be evicted. Holds the stamp under which the order knows it.
+    Loaded { stamp: u64 },
+    /// On its way out; counts until that is confirmed.
+    Leaving,
+    /// Could not be unloaded; counts for good.
+    Lost,
+}
+
+#[derive(Debug)]
+struct Entry {
+    bytes: u64,
+    hold: Hold,
+    gate: Arc<Gate>,
+}
+
+/// Answer to a demand for memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Room {
+    /// There is, or will be once what is leaving is gone. These have to leave in addition; often none.
+    Evict(Vec<Generation>),
+    /// It would push out what was used more recently.
+    Refused,
+    /// It can never fit into these usable bytes.
+    TooLarge(u64),
+}
+
+/// Bytes by what they are held for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Held by loads under way.
+    pub reserved: u128,
+    /// Held by loaded models.
+    pub loaded: u128,
+    /// Held by models on their way out.
+    pub leaving: u128,
+    /// Held by models that could not be unloaded.
+    pub lost: u128,
+}
+
+impl Totals {
+    /// Everything that counts against the capacity.
+    pub fn used(&self) -> u128 {
+        self.reserved + self.loaded + self.leaving + self.lost
+    }
+}
+
+/// Weighted, least-recently-used. Plain data: it decides who leaves, its owner makes them leave.
+#[derive(Debug)]
+pub struct WeightedCache {
+    capacity: u64,
+    /// Bytes that loaded models leave free, so that a load need not wait for an unload.
+    reserve: u64,
+    entries: HashMap<Generation, Entry>,
+    /// Loaded entries by last use as far as known: true stamps may be newer, never older.
+    order: BTreeSet<(u64, Generation)>,
+    totals: Totals,
+}
+
+impl WeightedCache {
+    /// An empty cache. A `reserve` beyond the capacity is cut to it.
+    pub fn new(capacity: u64, reserve: u64) -> Self {
+        Self {
+            capacity,
+            reserve: reserve.min(capacity),
+            entries: HashMap::new(),
+            order: BTreeSet::new(),
+            totals: Totals::default(),
+        }
+    }
+
+    /// Bytes in all.
+    pub fn capacity(&self) -> u64 {
+        self.capacity
+    }
+
+    /// Bytes that a single model can have at most.
+    pub fn usable(&self) -> u64 {
+        u64::try_from(u128::from(self.capacity).saturating_sub(self.totals.lost)).unwrap_or(0)
+    }
+
+    /// Bytes by what they are held for.
+    pub fn totals(&self) -> Totals {
+        self.totals
+    }
+
+    /// Bytes that an entry holds.
+    pub fn bytes(&self, generation: Generation) -> Option<u64> {
+        self.entries.get(&generation).map(|entry| entry.bytes)
+    }
+
+    /// Number of loaded entries.
+    pub fn loaded(&self) -> usize {
+        self.order.len()
+    }
+
+    /// Whether bytes are free now.
+    pub fn fits(&self, bytes: u64) -> bool {
+        self.totals.used() + u128::from(bytes) <= u128::from(self.capacity)
+    }
+
+    /// What has to happen so that `bytes` more fit, after `ahead` bytes which others were promised before.
+    ///
+    /// `last_used` is given for a load that nobody waits for: it may only push out what was used before that.
+    pub fn plan(&mut self, bytes: u64, ahead: u128, last_used: Option<u64>, now: u64) -> Room {
+        if bytes > self.usable() {
+            return Room::TooLarge(self.usable());
+        }
+        let demand = ahead + u128::from(bytes);
+        let target = u128::from(self.capacity - self.reserve);
+        let staying = self.totals.reserved + self.totals.loaded + self.totals.lost + demand;
+        let victims = self.oldest(staying.saturating_sub(target), now);
+        // The reserve is a wish; only what the bytes really take is worth a refusal.
+        let short = staying.saturating_sub(u128::from(self.capacity));
+        if let Some(limit) = last_used
+            && self.newer_needed(&victims, short, limit)
+        {
+            return Room::Refused;
+        }
+        let victims: Vec<_> = match last_used {
+            Some(limit) => victims
+                .into_iter()
+                .take_while(|(stamp, _)| *stamp <= limit)
+                .map(|(_, g)| g)
+                .collect(),
+            None => victims.into_iter().map(|(_, g)| g).collect(),
+        };
+        Room::Evict(victims)
+    }
+
+    /// Loaded entries that must leave because what was admitted measures more than the capacity.
+    pub fn deficit(&mut self, now: u64) -> Vec<Generation> {
+        let staying = self.totals.used() - self.totals.leaving;
+        let excess = staying.saturating_sub(u128::from(self.capacity));
+        self.oldest(excess, now)
+            .into_iter()
+            .map(|(_, generation)| generation)
+            .collect()
+    }
+
+    /// Whether freeing `short` bytes takes a victim that was used after `limit`, or more than there is to take.
+    fn newer_needed(&self, victims: &[(u64, Generation)], short: u128, limit: u64) -> bool {
+        let old = victims.iter().take_while(|(stamp, _)| *stamp <= limit);
+        let freed: u128 = old
+            .map(|(_, generation)| u128::from(self.bytes(*generation).unwrap_or(0)))
+            .sum();
+        freed < short
+    }
+
+    /// The least recently used entries whose bytes add up to at least `excess`, or all of them.
+    fn oldest(&mut self, excess: u128, now: u64) -> Vec<(u64, Generation)> {
+        let mut found = Vec::new();
+        let mut freed = 0;
+        let mut after = None;
+        while freed < excess {
+            let next = match after {
+                None => self.order.first().copied(),
+                Some(seen) => self
+                    .order
+                    .range((std::ops::Bound::Excluded(seen), std::ops::Bound::Unbounded))
+                    .next()
+                    .copied(),
+            };
+            let Some((known, generation)) = next else { break };
+            let Some(entry) = self.entries.get_mut(&generation) else {
+                break;
+            };
+            // What serves right now is in use, whenever its request began.
+            let stamp = if entry.gate.in_flight() > 0 {
+                now
+            } else {
+                entry.gate.last_used()
+            }
+            .min(now);
+            if stamp > known {
+                self.order.remove(&(known, generation));
+                self.order.insert((stamp, generation));
+                entry.hold = Hold::Loaded { stamp };
+                continue;
+            }
+            freed += u128::from(entry.bytes);
+            found.push((known, generation));
+            after = Some((known, generation));
+        }
+        found
+    }
+
+    /// Takes the bytes. The owner has asked [`WeightedCache::fits`] before.
+    pub fn reserve(&mut self, gate: Arc<Gate>, bytes: u64) {
+        debug_assert!(self.fits(bytes), "reserved more than was free");
+        let generation = gate.generation();
+        self.totals.reserved += u128::from(bytes);
+        let before = self.entries.insert(
+            generation,
+            Entry {
+                bytes,
+                hold: Hold::Reserved,
+                gate,
+            },
+        );
+        debug_assert!(before.is_none(), "one reservation per generation");
+    }
+
+    /// Corrects the bytes of an entry to what was measured.
+    pub fn resize(&mut self, generation: Generation, bytes: u64) {
+        if let Some(entry) = self.entries.get_mut(&generation) {
+            let total = self.totals.of(entry.hold);
+            *total = *total - u128::from(entry.bytes) + u128::from(bytes);
+            entry.bytes = bytes;
+        }
+    }
+
+    /// The entry is loaded: it can be evicted from now on.
+    pub fn loaded_now(&mut self, generation: Generation) {
+        if let Some(entry) = self.entries.get(&generation) {
+            let stamp = entry.gate.last_used();
+            self.shift(generation, Hold::Loaded { stamp });
+        }
+    }
+
+    /// The entry is on its way out: it counts, but is not chosen any more.
+    pub fn leave(&mut self, generation: Generation) {
+        self.shift(generation, Hold::Leaving);
+    }
+
+    /// The entry could not be unloaded: its bytes are lost until it is.
+    pub fn lose(&mut self, generation: Generation) {
+        self.shift(generation, Hold::Lost);
+    }
+
+    /// The entry's bytes are free again.
+    pub fn release(&mut self, generation: Generation) {
+        if let Some(entry) = self.entries.remove(&generation) {
+            *self.totals.of(entry.hold) -= u128::from(entry.bytes);
+            if let Hold::Loaded { stamp } = entry.hold {
+                self.order.remove(&(stamp, generation));
+            }
+        }
+    }
+
+    fn shift(&mut self, generation: Generation, to: Hold) {
+        let Some(entry) = self.entries.get_mut(&generation) else {
+            return;
+        };
+        let bytes = u128::from(entry.bytes);
+        if let Hold::Loaded { stamp } = entry.hold {
+            self.order.remove(&(stamp, generation));
+        }
+        *self.totals.of(entry.hold) -= bytes;
+        entry.hold = to;
+        *self.totals.of(to) += bytes;
+        if let Hold::Loaded { stamp } = to {
+            self.order.insert((stamp, generation));
+        }
+    }
+
+    /// Last use of the entry that would be evicted first.
+    pub fn oldest_use(&mut self, now: u64) -> Option<u64> {
+        self.oldest(1, now).first().map(|(stamp, _)| *stamp)
+    }
+}
+
+impl Totals {
+    fn of(&mut self, hold: Hold) -> &mut u128 {
+        match hold {
+            Hold::Reserved => &mut self.reserved,
+            Hold::Loaded { .. } => &mut self.loaded,
+            Hold::Leaving => &mut self.leaving,
+            Hold::Lost => &mut self.lost,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
