@@ -5,6 +5,4 @@
 //!
 //! No router code is known here; the two meet through the protobufs in `api`.
 
-
 pub mod onnx;
-
