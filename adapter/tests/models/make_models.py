@@ -161,7 +161,8 @@ sklearn_model("forest_regressor_two", ExtraTreesRegressor(5, max_depth=3, random
 sklearn_model("boosting_regressor", GradientBoostingRegressor(n_estimators=4, max_depth=2, random_state=0), *many)
 sklearn_model("svr", SVR(), many[0][:30], many[1][:30])
 sklearn_model("one_class", OneClassSVM(nu=0.2), iris.data[::3], None)
-sklearn_model("isolation_forest", IsolationForest(n_estimators=3, max_samples=16, random_state=0), iris.data, None)
+sklearn_model("isolation_forest", IsolationForest(n_estimators=3, max_samples=16, random_state=0), iris.data, None,
+              target_opset={"": 18, "ai.onnx.ml": 3})
 sklearn_model("kmeans", KMeans(3, n_init=1, random_state=0), iris.data, None)
 
 # --- Pipelines
