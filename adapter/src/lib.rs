@@ -5,4 +5,8 @@
 //!
 //! No router code is known here; the two meet through the protobufs in `api`.
 
+
+pub mod args;
 pub mod onnx;
+pub mod server;
+

@@ -259,6 +259,11 @@ impl SvmClassifier {
         (decisions, votes)
     }
 
+    fn transformed(&self, mut scores: Vec<f32>) -> Vec<f32> {
+        self.post.apply(&mut scores);
+        scores
+    }
+
     /// Probabilities of the classes from those of their pairs.
     fn probabilities(&self, decisions: &[f32]) -> Vec<f32> {
         const EDGE: f32 = 1e-7;
@@ -348,20 +353,20 @@ impl Kernel for SvmClassifier {
         let mut answers = Vec::with_capacity(rows.rows * self.width());
         for row in rows.iter() {
             let (decisions, votes) = self.decide(row);
-            let mut scores = if self.platt.is_empty() {
+            let scores = if self.platt.is_empty() {
                 winners.push(argmax(&votes));
-                match decisions.as_slice() {
-                    // With two classes the one decision value counts for both, with opposite signs.
-                    [decision] if self.post == PostTransform::None => vec![*decision, -decision],
-                    _ => decisions,
+                match (decisions.as_slice(), self.post) {
+                    // With two classes the one decision value counts for both.
+                    ([decision], PostTransform::None) => vec![-decision, *decision],
+                    ([decision], PostTransform::Logistic) => vec![logistic(-decision), logistic(*decision)],
+                    ([decision], _) => vec![1.0 - decision, *decision],
+                    _ => self.transformed(decisions),
                 }
             } else {
                 let probabilities = self.probabilities(&decisions);
                 winners.push(argmax(&probabilities));
-                probabilities
+                self.transformed(probabilities)
             };
-            scores.resize(self.width(), 0.0);
-            self.post.apply(&mut scores);
             answers.extend(scores);
         }
         Ok(tvec![

@@ -368,7 +368,8 @@ impl TreeRegressor {
             Aggregate::Min => self.extreme(row, scores, touched, |new, old| new < old),
             Aggregate::Max => self.extreme(row, scores, touched, |new, old| new > old),
         }
-        for (score, base) in scores.iter_mut().zip(&self.forest.base) {
+        // A target that no leaf scored stays 0, without its base value.
+        for ((score, base), _) in scores.iter_mut().zip(&self.forest.base).zip(&*touched).filter(|(_, touched)| **touched) {
             *score += base;
         }
     }
@@ -472,13 +473,11 @@ impl TreeClassifier {
         // One of the two is zero: no leaf scores it.
         let score = scores.iter().sum::<f32>() + self.forest.base.last().copied().unwrap_or(0.0);
         let wins = score > if self.all_positive { 0.5 } else { 0.0 };
-        let pair = match self.post {
-            PostTransform::Logistic if !self.all_positive => [-score, score],
-            _ if self.all_positive => [1.0 - score, score],
-            _ => [-score, score],
-        };
-        scores.copy_from_slice(&pair);
-        if self.post == PostTransform::Logistic && !self.all_positive {
+        let is_logistic = self.post == PostTransform::Logistic;
+        let other = if self.all_positive && !is_logistic { 1.0 - score } else { -score };
+        scores.copy_from_slice(&[other, score]);
+        // No other transform is applied to a pair that was made from one score.
+        if is_logistic {
             self.post.apply(scores);
         }
         usize::from(wins)
