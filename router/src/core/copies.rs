@@ -152,7 +152,8 @@ pub enum Action {
 pub enum Note {
     Turn { queued: u64 },
     Measured { took: u64 },
-    Loaded { took: u64, bytes: u64 },
+    Loaded { took: u64 },
+    Serves { bytes: u64 },
     LoadFailed { cause: Cause },
     Evicted { age: u64 },
     Unloaded { took: u64 },
@@ -331,6 +332,27 @@ impl Copies {
     /// Number of loaded copies.
     pub fn loaded_count(&self) -> usize {
         self.cache.loaded()
+    }
+
+    /// Loads that wait for their turn.
+    pub fn queued_count(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Loads that have their turn.
+    pub fn running_count(&self) -> usize {
+        self.queue.running()
+    }
+
+    /// Requests that wait.
+    pub fn waiting_count(&self) -> usize {
+        self.waiters.len()
+    }
+
+    /// Models with a failure that is remembered. Looks at every model.
+    pub fn failed_count(&self, now: u64) -> usize {
+        let failures = self.models.values().filter_map(|model| model.failure.as_ref());
+        failures.filter(|failure| !self.expired(failure, now)).count()
     }
 
     /// Whether a model serves.

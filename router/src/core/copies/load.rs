@@ -30,7 +30,7 @@ impl Copies {
         if self.limits.limit_concurrency {
             gate.set_limit(concurrency);
         }
-        self.note(gate.id(), Note::Loaded { took, bytes });
+        self.note(gate.id(), Note::Loaded { took });
         if bytes == 0 {
             self.set_phase(generation, Phase::Sizing, now);
             self.actions.push_back(Action::Size(gate));
@@ -205,6 +205,12 @@ impl Copies {
             self.wake(ticket, Ok(None));
         }
         self.admit_all(generation, places, now);
+        self.note(
+            gate.id(),
+            Note::Serves {
+                bytes: self.cache.bytes(generation).unwrap_or(0),
+            },
+        );
         self.actions.push_back(Action::Serve(gate));
         self.advance(now);
     }
