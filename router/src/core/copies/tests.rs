@@ -157,7 +157,7 @@ fn requests_overtake_what_nobody_waits_for_and_the_oldest_goes_first() {
     }
     let mut order = Vec::new();
     while let Some(Call::Predict(generation)) = world.calls.first().copied() {
-        let id = world.copies.copies[&generation].gate.id().to_string();
+        let id = world.copies.held[&generation].gate.id().to_string();
         world.predicted(&id, Some(1));
         world.loaded(&id, 1, 0);
         order.push(id);
