@@ -134,7 +134,7 @@ impl Copies {
 
     fn unload_if_drained(&mut self, generation: Generation, now: u64) {
         if self
-            .copies
+            .held
             .get(&generation)
             .is_some_and(|copy| copy.gate.in_flight() == 0)
         {

@@ -332,7 +332,7 @@ impl World {
         assert_eq!(turns, copies.queue.running(), "turns do not add up");
         assert!(turns <= copies.limits.loading_concurrency);
         let queued = copies
-            .copies
+            .held
             .values()
             .filter(|copy| copy.phase == Phase::Queued)
             .count();
