@@ -52,13 +52,17 @@ impl RemoteRuntime {
             Endpoint::Tcp(addr) => base(format!("http://{addr}")).connect_lazy(),
             Endpoint::Unix(path) => {
                 let path = path.clone();
-                base("http://localhost".into()).connect_with_connector_lazy(tower::service_fn(move |_: Uri| {
-                    let path = path.clone();
-                    async move { UnixStream::connect(path).await.map(TokioIo::new) }
-                }))
+                base("http://localhost".into()).connect_with_connector_lazy(tower::service_fn(
+                    move |_: Uri| {
+                        let path = path.clone();
+                        async move { UnixStream::connect(path).await.map(TokioIo::new) }
+                    },
+                ))
             }
         };
-        Self { client: ModelRuntimeClient::new(channel) }
+        Self {
+            client: ModelRuntimeClient::new(channel),
+        }
     }
 }
 
@@ -72,7 +76,13 @@ fn within<T>(message: T, timeout: Duration) -> Request<T> {
 impl Runtime for RemoteRuntime {
     fn status(&self) -> BoxFuture<'_, Result<RuntimeStatusResponse, Status>> {
         let mut client = self.client.clone();
-        async move { Ok(client.runtime_status(within(RuntimeStatusRequest {}, SHORT)).await?.into_inner()) }.boxed()
+        async move {
+            Ok(client
+                .runtime_status(within(RuntimeStatusRequest {}, SHORT))
+                .await?
+                .into_inner())
+        }
+        .boxed()
     }
 
     fn load<'a>(
@@ -93,11 +103,17 @@ impl Runtime for RemoteRuntime {
 
     fn unload<'a>(&'a self, id: &'a ModelId, timeout: Duration) -> BoxFuture<'a, Result<(), Status>> {
         let mut client = self.client.clone();
-        let request = UnloadModelRequest { model_id: id.to_string() };
+        let request = UnloadModelRequest {
+            model_id: id.to_string(),
+        };
         async move { client.unload_model(within(request, timeout)).await.map(drop) }.boxed()
     }
 
-    fn predict_size<'a>(&'a self, id: &'a ModelId, spec: &'a ModelSpec) -> BoxFuture<'a, Result<u64, Status>> {
+    fn predict_size<'a>(
+        &'a self,
+        id: &'a ModelId,
+        spec: &'a ModelSpec,
+    ) -> BoxFuture<'a, Result<u64, Status>> {
         let mut client = self.client.clone();
         let request = PredictModelSizeRequest {
             model_id: id.to_string(),
@@ -105,12 +121,28 @@ impl Runtime for RemoteRuntime {
             model_path: spec.path.clone(),
             model_key: spec.key.clone(),
         };
-        async move { Ok(client.predict_model_size(within(request, SHORT)).await?.into_inner().size_in_bytes) }.boxed()
+        async move {
+            Ok(client
+                .predict_model_size(within(request, SHORT))
+                .await?
+                .into_inner()
+                .size_in_bytes)
+        }
+        .boxed()
     }
 
     fn model_size<'a>(&'a self, id: &'a ModelId) -> BoxFuture<'a, Result<u64, Status>> {
         let mut client = self.client.clone();
-        let request = ModelSizeRequest { model_id: id.to_string() };
-        async move { Ok(client.model_size(within(request, SIZING)).await?.into_inner().size_in_bytes) }.boxed()
+        let request = ModelSizeRequest {
+            model_id: id.to_string(),
+        };
+        async move {
+            Ok(client
+                .model_size(within(request, SIZING))
+                .await?
+                .into_inner()
+                .size_in_bytes)
+        }
+        .boxed()
     }
 }
