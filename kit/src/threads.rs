@@ -9,7 +9,10 @@ use tokio::runtime::{Builder, Runtime};
 pub fn runtime(threads: Option<u16>) -> io::Result<Runtime> {
     match threads {
         Some(1) => Builder::new_current_thread().enable_all().build(),
-        Some(threads) => Builder::new_multi_thread().worker_threads(threads.into()).enable_all().build(),
+        Some(threads) => Builder::new_multi_thread()
+            .worker_threads(threads.into())
+            .enable_all()
+            .build(),
         None => Builder::new_multi_thread().enable_all().build(),
     }
 }

@@ -77,7 +77,12 @@ pub struct Args {
     pub max_headers: ByteSize,
 
     /// Memory for requests that are kept until the runtime has answered, to be sent again when it forgot the model
-    #[arg(long, env = "STOWAGE_REPLAY_MEMORY", default_value = "64MiB", value_name = "SIZE")]
+    #[arg(
+        long,
+        env = "STOWAGE_REPLAY_MEMORY",
+        default_value = "64MiB",
+        value_name = "SIZE"
+    )]
     pub replay_memory: ByteSize,
 
     /// How ids are found in messages, as JSON
@@ -113,7 +118,12 @@ pub struct Args {
     pub shutdown_timeout: Duration,
 
     /// Owner of vmodels that are set without one
-    #[arg(long, env = "MM_DEFAULT_VMODEL_OWNER", default_value = "", value_name = "NAME")]
+    #[arg(
+        long,
+        env = "MM_DEFAULT_VMODEL_OWNER",
+        default_value = "",
+        value_name = "NAME"
+    )]
     pub default_vmodel_owner: String,
 
     /// Name of this instance in statuses
@@ -147,7 +157,9 @@ impl std::str::FromStr for OptionalPort {
         if text.eq_ignore_ascii_case("none") {
             return Ok(Self(None));
         }
-        text.parse().map(|port| Self(Some(port))).map_err(|_| "expected a port (0 to 65535) or NONE".into())
+        text.parse()
+            .map(|port| Self(Some(port)))
+            .map_err(|_| "expected a port (0 to 65535) or NONE".into())
     }
 }
 
@@ -175,22 +187,43 @@ impl std::str::FromStr for MetricsSetting {
     fn from_str(text: &str) -> Result<Self, String> {
         let (kind, settings) = text.split_once(':').unwrap_or((text, ""));
         match kind {
-            "disabled" => return Ok(Self { port: None, per_model: false }),
+            "disabled" => {
+                return Ok(Self {
+                    port: None,
+                    per_model: false,
+                });
+            }
             "prometheus" => {}
-            _ => return Err(format!("{kind:?} is not supported: \"prometheus\" or \"disabled\" is expected")),
+            _ => {
+                return Err(format!(
+                    "{kind:?} is not supported: \"prometheus\" or \"disabled\" is expected"
+                ));
+            }
         }
-        let mut setting = Self { port: Some(api::names::ports::METRICS), per_model: false };
+        let mut setting = Self {
+            port: Some(api::names::ports::METRICS),
+            per_model: false,
+        };
         for part in settings.split(';').filter(|part| !part.is_empty()) {
-            let (key, value) = part.split_once('=').ok_or_else(|| format!("{part:?} must be key=value"))?;
+            let (key, value) = part
+                .split_once('=')
+                .ok_or_else(|| format!("{part:?} must be key=value"))?;
             match key {
-                "port" => setting.port = Some(value.parse().map_err(|_| format!("port {value:?} is no port"))?),
+                "port" => {
+                    setting.port = Some(value.parse().map_err(|_| format!("port {value:?} is no port"))?)
+                }
                 "per_model_metrics" => {
-                    setting.per_model =
-                        value.parse().map_err(|_| format!("per_model_metrics {value:?} must be true or false"))?;
+                    setting.per_model = value
+                        .parse()
+                        .map_err(|_| format!("per_model_metrics {value:?} must be true or false"))?;
                 }
                 // Of the JVM, or of how upstream served metrics: nothing to set here.
                 "scheme" | "fq_names" | "mem_detail" | "legacy" => {}
-                _ => return Err(format!("unknown setting {key:?}: port and per_model_metrics are known")),
+                _ => {
+                    return Err(format!(
+                        "unknown setting {key:?}: port and per_model_metrics are known"
+                    ));
+                }
             }
         }
         Ok(setting)
@@ -270,10 +303,14 @@ impl Args {
             serving,
             connections: usize::from(self.serving_connections),
             listen: ListenOptions {
-                header_list: u32::try_from(size("--max-headers", self.max_headers, 1 << 20)?).unwrap_or(u32::MAX),
+                header_list: u32::try_from(size("--max-headers", self.max_headers, 1 << 20)?)
+                    .unwrap_or(u32::MAX),
                 ..ListenOptions::default()
             },
-            rest_options: RestOptions { max_message: message_limit, ..RestOptions::default() },
+            rest_options: RestOptions {
+                max_message: message_limit,
+                ..RestOptions::default()
+            },
             cache: CacheOptions {
                 load_failure_expiry: self.load_failure_expiry,
                 max_inflight_per_copy: self.max_inflight_per_copy,
@@ -305,12 +342,14 @@ impl Args {
                 .map_err(UsageError)?,
             (None, None) => return Ok(Rules::default()),
         };
-        Ok(Rules::from_json(&json).map_err(anyhow::Error::from).map_err(UsageError)?)
+        Ok(Rules::from_json(&json)
+            .map_err(anyhow::Error::from)
+            .map_err(UsageError)?)
     }
 }
 
 fn size(flag: &str, value: ByteSize, most: u64) -> anyhow::Result<usize> {
-    let bytes = value.bytes();
+    let bytes = value.0;
     if bytes > most || bytes == 0 {
         return Err(UsageError::msg(format!("{flag} {value} is out of range: 1 to {most} bytes")).into());
     }
@@ -324,13 +363,18 @@ mod tests {
     use super::*;
 
     fn config(args: &[&str]) -> anyhow::Result<Config> {
-        Args::try_parse_from([&["stowage-router"], args].concat()).map_err(anyhow::Error::from)?.config()
+        Args::try_parse_from([&["stowage-router"], args].concat())
+            .map_err(anyhow::Error::from)?
+            .config()
     }
 
     #[test]
     fn upstreams_defaults() {
         let config = config(&["--runtime-port", "8085"]).expect("valid");
-        assert_eq!((config.grpc.port(), config.rest.port(), config.prestop.port()), (8033, 8008, 8090));
+        assert_eq!(
+            (config.grpc.port(), config.rest.port(), config.prestop.port()),
+            (8033, 8008, 8090)
+        );
         assert_eq!(config.probes.map(|addr| addr.port()), Some(8089));
         assert_eq!(config.metrics.map(|addr| addr.port()), Some(2112));
         assert_eq!(config.plane.message_limit, 16_777_216);

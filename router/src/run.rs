@@ -64,7 +64,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
         bound => bound?,
     };
     let mut registry = Registry::default();
-    let counters = Metrics::new(&mut registry, per_model_metrics);
+    let counters = Metrics::new(&mut registry);
     let registry = Arc::new(registry);
     if let Some(addr) = probes {
         serve_admin(addr, admin::probes(readiness.clone(), drain.clone()), &drain).await?;
@@ -74,7 +74,13 @@ async fn run(config: Config) -> anyhow::Result<()> {
         serve_admin(addr, admin::metrics(registry), &drain).await?;
     }
     tracing::info!(grpc = %listeners.grpc_addr()?, rest = ?listeners.rest_addr(), %runtime, %serving, "listening");
-    let pool = Pool::new(serving, PoolOptions { connections, connect_timeout: CONNECT_TIMEOUT });
+    let pool = Pool::new(
+        serving,
+        PoolOptions {
+            connections,
+            connect_timeout: CONNECT_TIMEOUT,
+        },
+    );
     let setup = Setup {
         runtime: Arc::new(RemoteRuntime::new(&runtime)),
         upstream: Upstream::Remote(pool),
@@ -96,7 +102,9 @@ async fn run(config: Config) -> anyhow::Result<()> {
 }
 
 async fn serve_admin(addr: SocketAddr, app: axum::Router, drain: &Drain) -> anyhow::Result<()> {
-    let listener = TcpListener::bind(addr).await.with_context(|| format!("failed to listen on {addr}"))?;
+    let listener = TcpListener::bind(addr)
+        .await
+        .with_context(|| format!("failed to listen on {addr}"))?;
     tokio::spawn(admin::serve(listener, app, drain.clone()));
     Ok(())
 }
@@ -109,7 +117,9 @@ async fn follow_rules(path: Arc<Path>, plane: Arc<Plane>, drain: Drain) {
             () = drain.started() => return,
             () = tokio::time::sleep(RULES_INTERVAL) => {}
         }
-        let Ok(text) = tokio::fs::read_to_string(&path).await else { continue };
+        let Ok(text) = tokio::fs::read_to_string(&path).await else {
+            continue;
+        };
         if text == current {
             continue;
         }
@@ -118,7 +128,9 @@ async fn follow_rules(path: Arc<Path>, plane: Arc<Plane>, drain: Drain) {
                 plane.set_rules(rules);
                 tracing::info!(path = %path.display(), "data plane configuration read again");
             }
-            Err(error) => tracing::warn!(path = %path.display(), %error, "data plane configuration not taken"),
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "data plane configuration not taken")
+            }
         }
         current = text;
     }

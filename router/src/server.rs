@@ -69,12 +69,16 @@ impl Listeners {
 
     /// Serves until the drain has started and every call has ended, or the drain's deadline.
     pub async fn serve(self, router: Router, listen: ListenOptions, rest: rest::RestOptions, drain: Drain) {
-        let Router { plane, mut health, readiness } = router;
+        let Router {
+            plane,
+            mut health,
+            readiness,
+        } = router;
         let mut servers = JoinSet::new();
         servers.spawn(listen::run(self.grpc, plane.clone(), listen, drain.clone()));
         if let Some(listener) = self.rest {
             let app = rest::app(Backend(plane.clone()), rest);
-            servers.spawn(rest::serve(listener, app, drain.clone()));
+            servers.spawn(kit::admin::serve(listener, app, drain.clone()));
         }
         drain.started().await;
         readiness.set_unready("draining");
@@ -105,7 +109,9 @@ impl BindError {
 }
 
 async fn bind(what: &'static str, addr: SocketAddr) -> Result<TcpListener, BindError> {
-    TcpListener::bind(addr).await.map_err(|source| BindError { what, addr, source })
+    TcpListener::bind(addr)
+        .await
+        .map_err(|source| BindError { what, addr, source })
 }
 
 /// What a router is made of.
@@ -136,12 +142,20 @@ pub struct Router {
 impl Router {
     /// Waits for the runtime, then is ready.
     pub async fn start(setup: Setup, metrics: Metrics, readiness: Readiness) -> Result<Self, StartError> {
-        let Setup { runtime, upstream, cache, mesh, plane, rules } = setup;
+        let Setup {
+            runtime,
+            upstream,
+            cache,
+            mesh,
+            plane,
+            rules,
+        } = setup;
         let cache = Cache::start(runtime, cache, metrics.clone()).await?;
         let mesh = Mesh::new(cache, mesh, metrics.clone());
-        let (mut health, health_service) = tonic_health::server::health_reporter();
+        let (health, health_service) = tonic_health::server::health_reporter();
         let routes = Routes::new(health_service)
             .add_service(management::service(mesh.clone()))
+            .add_service(management::legacy_service(mesh.clone()))
             .add_service(management::mesh_service(mesh.clone()))
             .add_service(local::service(mesh.clone(), readiness.clone()));
         let routes = reflection(routes).prepare();
@@ -154,14 +168,23 @@ impl Router {
                 "grpc.reflection.v1.ServerReflection",
                 "grpc.reflection.v1alpha.ServerReflection",
             ],
-            methods: V2_LOCAL.iter().map(|name| format!("/{}/{name}", methods::INFERENCE_SERVICE)).collect(),
+            methods: V2_LOCAL
+                .iter()
+                .map(|name| format!("/{}/{name}", methods::INFERENCE_SERVICE))
+                .collect(),
         };
         let plane = Arc::new(Plane::new(mesh, upstream, rules, local, plane, metrics));
         for service in ["", methods::INFERENCE_SERVICE, "mmesh.ModelMesh"] {
-            health.set_service_status(service, tonic_health::ServingStatus::Serving).await;
+            health
+                .set_service_status(service, tonic_health::ServingStatus::Serving)
+                .await;
         }
         readiness.set_ready();
-        Ok(Self { plane, health, readiness })
+        Ok(Self {
+            plane,
+            health,
+            readiness,
+        })
     }
 
     /// Models, vmodels and what is loaded.
@@ -177,7 +200,9 @@ impl Router {
 
 async fn not_serving(health: &mut HealthReporter) {
     for service in ["", methods::INFERENCE_SERVICE, "mmesh.ModelMesh"] {
-        health.set_service_status(service, tonic_health::ServingStatus::NotServing).await;
+        health
+            .set_service_status(service, tonic_health::ServingStatus::NotServing)
+            .await;
     }
 }
 
