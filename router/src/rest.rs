@@ -1,4 +1,4 @@
-//! REST: Open Inference Protocol v2 and KServe's V1 predict, answered in this process.
+//! REST: Open Inference Protocol v2 and `KServe`'s V1 predict, answered in this process.
 //!
 //! Every route becomes one unary call of `inference.GRPCInferenceService` on a [`Backend`]; V1 predict first asks for
 //! the model's metadata. Tensors in JSON become raw little-endian bytes without a tree in between (`decode`, `json`,
@@ -80,7 +80,7 @@ impl Default for RestOptions {
             max_requests: 1024,
             body_timeout: Duration::from_secs(30),
             // Longer than any load that a first request waits for.
-            call_timeout: Duration::from_secs(600),
+            call_timeout: Duration::from_mins(10),
         }
     }
 }
@@ -147,7 +147,7 @@ impl<B: Backend> App<B> {
         });
         let mut response = match result {
             Ok(reply) => success(reply, metadata::accepted_coding(&parts.headers)).await,
-            Err(failure) => failed(&failure),
+            Err(failure) => failed(failure),
         };
         if let Some(id) = parts.headers.get(headers::REQUEST_ID) {
             response
@@ -162,7 +162,7 @@ impl<B: Backend> App<B> {
     }
 
     async fn answer(&self, parts: &http::request::Parts, body: Body) -> Result<Reply, Failure> {
-        let route = path::route(&parts.method, parts.uri.path()).map_err(no_route)?;
+        let route = path::route(&parts.method, parts.uri.path()).map_err(|reason| no_route(&reason))?;
         let timeout = metadata::timeout(&parts.headers)?.unwrap_or(self.options.call_timeout);
         let call = Call {
             app: self,
@@ -223,8 +223,8 @@ async fn offload<T: Send + 'static>(
     })
 }
 
-fn no_route(reason: NoRoute) -> Failure {
-    match reason {
+fn no_route(reason: &NoRoute) -> Failure {
+    match *reason {
         NoRoute::NotFound => Failure::new(Code::NotFound, "no such path"),
         NoRoute::Name => Failure::invalid("the path holds a name that is empty or not UTF-8"),
         NoRoute::Method(allowed) => {
@@ -270,11 +270,11 @@ async fn success(reply: Reply, coding: Option<metadata::Coding>) -> Response {
     respond(status, fields, body)
 }
 
-fn failed(failure: &Failure) -> Response {
-    let mut fields = metadata::of_response(&failure.metadata);
-    fields.extend(failure.headers.clone());
+fn failed(failure: Failure) -> Response {
+    let body = failure.json().into();
+    let mut fields = *failure.headers;
     fields.insert(header::CONTENT_TYPE, JSON);
-    respond(failure.http, fields, failure.json().into())
+    respond(failure.http, fields, body)
 }
 
 fn respond(status: StatusCode, mut fields: HeaderMap, body: Bytes) -> Response {

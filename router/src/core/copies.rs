@@ -502,3 +502,5 @@ mod properties;
 mod simulation;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod world;

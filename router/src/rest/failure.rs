@@ -3,7 +3,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use tonic::{Code, Status};
 
-use super::{decode::DecodeError, encode::EncodeError, write};
+use super::{decode::DecodeError, encode::EncodeError, metadata, write};
 
 /// A failed request: `{"error","code","message"}`.
 #[derive(Clone, Debug)]
@@ -11,16 +11,14 @@ pub(super) struct Failure {
     pub(super) http: StatusCode,
     pub(super) code: Code,
     pub(super) message: String,
-    /// Headers of the response itself.
-    pub(super) headers: HeaderMap,
-    /// gRPC metadata of the status.
-    pub(super) metadata: HeaderMap,
+    /// Headers of the response. Boxed, because failures travel in results.
+    pub(super) headers: Box<HeaderMap>,
 }
 
 impl Failure {
     /// With the HTTP status that belongs to the code.
     pub(super) fn new(code: Code, message: impl Into<String>) -> Self {
-        Self::with_http(http_status(code), code, message)
+        Self::with_http(kit::status::http_status(code), code, message)
     }
 
     /// With an HTTP status that says more than the code does.
@@ -30,8 +28,7 @@ impl Failure {
             http,
             code,
             message,
-            headers: HeaderMap::new(),
-            metadata: HeaderMap::new(),
+            headers: Box::default(),
         }
     }
 
@@ -76,7 +73,7 @@ impl Failure {
 impl From<Status> for Failure {
     fn from(status: Status) -> Self {
         let mut failure = Self::new(status.code(), status.message());
-        failure.metadata = status.metadata().clone().into_headers();
+        *failure.headers = metadata::of_response(status.metadata().as_ref());
         failure
     }
 }
@@ -94,23 +91,4 @@ impl From<EncodeError> for Failure {
     fn from(error: EncodeError) -> Self {
         Self::internal(error.to_string())
     }
-}
-
-/// HTTP status of a gRPC code, as grpc-gateway has it.
-fn http_status(code: Code) -> StatusCode {
-    let status = match code {
-        Code::Ok => 200,
-        Code::Cancelled => 499,
-        Code::InvalidArgument | Code::FailedPrecondition | Code::OutOfRange => 400,
-        Code::DeadlineExceeded => 504,
-        Code::NotFound => 404,
-        Code::AlreadyExists | Code::Aborted => 409,
-        Code::PermissionDenied => 403,
-        Code::Unauthenticated => 401,
-        Code::ResourceExhausted => 429,
-        Code::Unimplemented => 501,
-        Code::Unavailable => 503,
-        Code::Unknown | Code::Internal | Code::DataLoss => 500,
-    };
-    StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }

@@ -157,7 +157,12 @@ impl<'a> Number<'a> {
     fn nudged(&self, double: f64, narrow: impl Fn(f64) -> f64) -> f64 {
         // Halfway between two narrow values lie only doubles with few bits.
         let few_bits = double.to_bits().trailing_zeros() >= HALFWAY_ZEROS;
-        if !few_bits || narrow(double.next_down()) == narrow(double.next_up()) {
+        let apart = || {
+            narrow(double.next_down())
+                .total_cmp(&narrow(double.next_up()))
+                .is_ne()
+        };
+        if !few_bits || double == 0.0 || !apart() {
             return double;
         }
         match self.compare_magnitude(double) {

@@ -135,8 +135,8 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(method: Method, path: &str, expected: Result<Route, NoRoute>) {
-        assert_eq!(route(&method, path), expected, "{method} {path}");
+    fn check(method: &Method, path: &str, expected: &Result<Route, NoRoute>) {
+        assert_eq!(&route(method, path), expected, "{method} {path}");
     }
 
     fn named(name: &str, version: &str) -> Model {
@@ -148,8 +148,8 @@ mod tests {
 
     #[test]
     fn every_route() {
-        let get = |path, route| check(Method::GET, path, Ok(route));
-        let post = |path, route| check(Method::POST, path, Ok(route));
+        let get = |path, route| check(&Method::GET, path, &Ok(route));
+        let post = |path, route| check(&Method::POST, path, &Ok(route));
         get("/v2", Route::ServerMetadata);
         get("/v2/", Route::ServerMetadata);
         get("/v2/health/live", Route::Live);
@@ -185,54 +185,54 @@ mod tests {
     #[test]
     fn names_may_hold_colons_and_encoded_slashes() {
         check(
-            Method::POST,
+            &Method::POST,
             "/v1/models/a:b%2Fc:predict",
-            Ok(Route::V1Predict("a:b/c".to_owned())),
+            &Ok(Route::V1Predict("a:b/c".to_owned())),
         );
         check(
-            Method::POST,
+            &Method::POST,
             "/v1/models/a%3Apredict",
-            Ok(Route::V1Predict("a".to_owned())),
+            &Ok(Route::V1Predict("a".to_owned())),
         );
         check(
-            Method::GET,
+            &Method::GET,
             "/v1/models/a:predict",
-            Ok(Route::V1Ready("a:predict".to_owned())),
+            &Ok(Route::V1Ready("a:predict".to_owned())),
         );
         check(
-            Method::GET,
+            &Method::GET,
             "/v1/models/a:b",
-            Ok(Route::V1Ready("a:b".to_owned())),
+            &Ok(Route::V1Ready("a:b".to_owned())),
         );
         check(
-            Method::GET,
+            &Method::GET,
             "/v2/models/a%20%C3%A9",
-            Ok(Route::ModelMetadata(named("a \u{e9}", ""))),
+            &Ok(Route::ModelMetadata(named("a \u{e9}", ""))),
         );
         check(
-            Method::POST,
+            &Method::POST,
             "/v2/models/versions/infer",
-            Ok(Route::Infer(named("versions", ""))),
+            &Ok(Route::Infer(named("versions", ""))),
         );
     }
 
     #[test]
     fn what_is_no_route() {
-        check(Method::GET, "/", Err(NoRoute::NotFound));
-        check(Method::GET, "/v3", Err(NoRoute::NotFound));
-        check(Method::GET, "/v2/models", Err(NoRoute::NotFound));
-        check(Method::GET, "/v2/models/m/what", Err(NoRoute::NotFound));
+        check(&Method::GET, "/", &Err(NoRoute::NotFound));
+        check(&Method::GET, "/v3", &Err(NoRoute::NotFound));
+        check(&Method::GET, "/v2/models", &Err(NoRoute::NotFound));
+        check(&Method::GET, "/v2/models/m/what", &Err(NoRoute::NotFound));
         check(
-            Method::GET,
+            &Method::GET,
             "/v2/models/m/ready/a/b/c/d/e/f",
-            Err(NoRoute::NotFound),
+            &Err(NoRoute::NotFound),
         );
-        check(Method::GET, "/v2/models/%ff", Err(NoRoute::Name));
-        check(Method::GET, "/v2/models//ready", Err(NoRoute::Name));
-        check(Method::POST, "/v1/models/:predict", Err(NoRoute::Name));
-        check(Method::GET, "/v2/models/m/infer", Err(NoRoute::Method(POST)));
-        check(Method::POST, "/v2/models/m", Err(NoRoute::Method(GET)));
-        check(Method::PUT, "/v1/models/m:predict", Err(NoRoute::Method(POST)));
-        check(Method::POST, "/v1/models/m", Err(NoRoute::Method(GET)));
+        check(&Method::GET, "/v2/models/%ff", &Err(NoRoute::Name));
+        check(&Method::GET, "/v2/models//ready", &Err(NoRoute::Name));
+        check(&Method::POST, "/v1/models/:predict", &Err(NoRoute::Name));
+        check(&Method::GET, "/v2/models/m/infer", &Err(NoRoute::Method(POST)));
+        check(&Method::POST, "/v2/models/m", &Err(NoRoute::Method(GET)));
+        check(&Method::PUT, "/v1/models/m:predict", &Err(NoRoute::Method(POST)));
+        check(&Method::POST, "/v1/models/m", &Err(NoRoute::Method(GET)));
     }
 }

@@ -5,6 +5,7 @@ use base64::{
     Engine as _, alphabet,
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
+use half::{bf16, f16};
 
 use super::{
     decode::DecodeError,
@@ -61,12 +62,8 @@ pub(super) fn parse(cursor: &mut Cursor<'_>, expected: &Expected<'_>) -> Result<
         Datatype::Int16 => integers::<i16, 2>(cursor, expected, i16::to_le_bytes),
         Datatype::Int32 => integers::<i32, 4>(cursor, expected, i32::to_le_bytes),
         Datatype::Int64 => integers::<i64, 8>(cursor, expected, i64::to_le_bytes),
-        Datatype::Fp16 => floats(cursor, expected, |number| {
-            number.half().map(|value| value.to_le_bytes())
-        }),
-        Datatype::Bf16 => floats(cursor, expected, |number| {
-            number.brain().map(|value| value.to_le_bytes())
-        }),
+        Datatype::Fp16 => floats(cursor, expected, |number| number.half().map(f16::to_le_bytes)),
+        Datatype::Bf16 => floats(cursor, expected, |number| number.brain().map(bf16::to_le_bytes)),
         Datatype::Fp32 => floats(cursor, expected, |number| number.single().map(f32::to_le_bytes)),
         Datatype::Fp64 => floats(cursor, expected, |number| number.double().map(f64::to_le_bytes)),
         Datatype::Bytes => strings(cursor, expected),

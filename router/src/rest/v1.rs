@@ -1,4 +1,4 @@
-//! KServe's V1 `POST /v1/models/M:predict`, for models with one input.
+//! `KServe`'s V1 `POST /v1/models/M:predict`, for models with one input.
 //!
 //! `instances` is the input as nested arrays, whose nesting gives the shape. `predictions` is the output as nested
 //! arrays; of several outputs, one object per instance.

@@ -411,7 +411,9 @@ proptest! {
     #[test]
     fn tensors_survive_json((datatype, shape, mut raw) in tensor()) {
         if datatype == Datatype::Bool {
-            raw.iter_mut().for_each(|byte| *byte &= 1);
+            for byte in &mut raw {
+                *byte &= 1;
+            }
         }
         let encoded = encode::infer_response(&answer(datatype, &shape, &raw), &Answer::default());
         // What JSON cannot carry is refused, and nothing else.
