@@ -8,10 +8,11 @@ use std::pin::Pin;
 use adapter::onnx::OnnxRuntime;
 use api::inference::{
     ModelConfigRequest, ModelConfigResponse, ModelInferRequest, ModelInferResponse, ModelMetadataRequest,
-    ModelMetadataResponse, ModelReadyRequest, ModelReadyResponse, ModelStatisticsRequest, ModelStatisticsResponse,
-    ModelStreamInferResponse, RepositoryIndexRequest, RepositoryIndexResponse, RepositoryModelLoadRequest,
-    RepositoryModelLoadResponse, RepositoryModelUnloadRequest, RepositoryModelUnloadResponse, ServerLiveRequest,
-    ServerLiveResponse, ServerMetadataRequest, ServerMetadataResponse, ServerReadyRequest, ServerReadyResponse,
+    ModelMetadataResponse, ModelReadyRequest, ModelReadyResponse, ModelStatisticsRequest,
+    ModelStatisticsResponse, ModelStreamInferResponse, RepositoryIndexRequest, RepositoryIndexResponse,
+    RepositoryModelLoadRequest, RepositoryModelLoadResponse, RepositoryModelUnloadRequest,
+    RepositoryModelUnloadResponse, ServerLiveRequest, ServerLiveResponse, ServerMetadataRequest,
+    ServerMetadataResponse, ServerReadyRequest, ServerReadyResponse,
     grpc_inference_service_server::GrpcInferenceService,
 };
 use futures::{Stream, StreamExt as _};
@@ -32,24 +33,33 @@ impl StableNames {
 
 /// Puts the stable name, and the version where it has one, into the place of a content's id.
 fn present(id: &mut String, version: Option<&mut String>) {
-    let Some((stable, stable_version)) = name::of_content_id(id) else { return };
+    let Some((stable, stable_version)) = name::of_content_id(id) else {
+        return;
+    };
     if let (Some(version), Some(stable_version)) = (version, stable_version) {
         stable_version.clone_into(version);
     }
     *id = stable.to_owned();
 }
 
-/// The version led to this content; the runtime knows none.
-fn asked(id: &str, version: &mut String) {
-    if let Some((_, Some(known))) = name::of_content_id(id)
-        && *version == known
-    {
-        version.clear();
+/// The version led to this content; the runtime knows none. Another version leads here when it does not exist.
+fn asked(id: &str, version: &mut String) -> Result<(), Status> {
+    let Some((stable, Some(known))) = name::of_content_id(id) else {
+        return Ok(());
+    };
+    if !version.is_empty() && *version != known {
+        return Err(Status::not_found(format!(
+            "model {stable} has no version {version:?}"
+        )));
     }
+    version.clear();
+    Ok(())
 }
 
 fn present_error(id: &str, status: Status) -> Status {
-    let Some((stable, _)) = name::of_content_id(id) else { return status };
+    let Some((stable, _)) = name::of_content_id(id) else {
+        return status;
+    };
     if !status.message().contains(id) {
         return status;
     }
@@ -67,7 +77,10 @@ fn present_answer(answer: &mut ModelInferResponse) {
 
 #[tonic::async_trait]
 impl GrpcInferenceService for StableNames {
-    async fn server_live(&self, request: Request<ServerLiveRequest>) -> Result<Response<ServerLiveResponse>, Status> {
+    async fn server_live(
+        &self,
+        request: Request<ServerLiveRequest>,
+    ) -> Result<Response<ServerLiveResponse>, Status> {
         self.0.server_live(request).await
     }
 
@@ -83,7 +96,7 @@ impl GrpcInferenceService for StableNames {
         mut request: Request<ModelReadyRequest>,
     ) -> Result<Response<ModelReadyResponse>, Status> {
         let ModelReadyRequest { name, version } = request.get_mut();
-        asked(name, version);
+        asked(name, version)?;
         self.0.model_ready(request).await
     }
 
@@ -99,10 +112,13 @@ impl GrpcInferenceService for StableNames {
         mut request: Request<ModelMetadataRequest>,
     ) -> Result<Response<ModelMetadataResponse>, Status> {
         let ModelMetadataRequest { name, version } = request.get_mut();
-        asked(name, version);
+        asked(name, version)?;
         let id = name.clone();
-        let mut response =
-            self.0.model_metadata(request).await.map_err(|status| present_error(&id, status))?;
+        let mut response = self
+            .0
+            .model_metadata(request)
+            .await
+            .map_err(|status| present_error(&id, status))?;
         let ModelMetadataResponse { name, versions, .. } = response.get_mut();
         present(name, versions.first_mut());
         Ok(response)
@@ -112,15 +128,24 @@ impl GrpcInferenceService for StableNames {
         &self,
         mut request: Request<ModelInferRequest>,
     ) -> Result<Response<ModelInferResponse>, Status> {
-        let ModelInferRequest { model_name, model_version, .. } = request.get_mut();
-        asked(model_name, model_version);
+        let ModelInferRequest {
+            model_name,
+            model_version,
+            ..
+        } = request.get_mut();
+        asked(model_name, model_version)?;
         let id = model_name.clone();
-        let mut response = self.0.model_infer(request).await.map_err(|status| present_error(&id, status))?;
+        let mut response = self
+            .0
+            .model_infer(request)
+            .await
+            .map_err(|status| present_error(&id, status))?;
         present_answer(response.get_mut());
         Ok(response)
     }
 
-    type ModelStreamInferStream = Pin<Box<dyn Stream<Item = Result<ModelStreamInferResponse, Status>> + Send>>;
+    type ModelStreamInferStream =
+        Pin<Box<dyn Stream<Item = Result<ModelStreamInferResponse, Status>> + Send>>;
 
     async fn model_stream_infer(
         &self,
@@ -144,9 +169,13 @@ impl GrpcInferenceService for StableNames {
         mut request: Request<ModelConfigRequest>,
     ) -> Result<Response<ModelConfigResponse>, Status> {
         let ModelConfigRequest { name, version } = request.get_mut();
-        asked(name, version);
+        asked(name, version)?;
         let id = name.clone();
-        let mut response = self.0.model_config(request).await.map_err(|status| present_error(&id, status))?;
+        let mut response = self
+            .0
+            .model_config(request)
+            .await
+            .map_err(|status| present_error(&id, status))?;
         if let Some(config) = &mut response.get_mut().config {
             present(&mut config.name, None);
         }
@@ -158,10 +187,13 @@ impl GrpcInferenceService for StableNames {
         mut request: Request<ModelStatisticsRequest>,
     ) -> Result<Response<ModelStatisticsResponse>, Status> {
         let ModelStatisticsRequest { name, version } = request.get_mut();
-        asked(name, version);
+        asked(name, version)?;
         let id = name.clone();
-        let mut response =
-            self.0.model_statistics(request).await.map_err(|status| present_error(&id, status))?;
+        let mut response = self
+            .0
+            .model_statistics(request)
+            .await
+            .map_err(|status| present_error(&id, status))?;
         for statistics in &mut response.get_mut().model_stats {
             present(&mut statistics.name, Some(&mut statistics.version));
         }
@@ -210,13 +242,14 @@ mod tests {
 
     #[test]
     fn the_version_that_led_here_is_not_asked_again() {
-        for (id, version, left) in
-            [("m", "1", "1"), ("m:2", "2", ""), ("m:2", "3", "3"), ("m:2", "", "")]
-        {
+        for (id, version, left) in [("m", "1", "1"), ("m:2", "2", ""), ("m:2", "", "")] {
             let mut version = version.to_owned();
-            asked(&content_id(id, 1), &mut version);
+            asked(&content_id(id, 1), &mut version).unwrap();
             assert_eq!(version, left, "{id}");
         }
+        let status = asked(&content_id("m:2", 1), &mut "3".to_owned()).unwrap_err();
+        assert_eq!(status.code(), tonic::Code::NotFound);
+        assert_eq!(status.message(), "model m has no version \"3\"");
     }
 
     #[test]

@@ -32,7 +32,10 @@ use router::{
 use serde::Serialize;
 use tokio::net::TcpListener;
 
-use crate::{banner::Banner, config::Config, names::StableNames, registry::MeshRegistry, runtime::InProcess, watch::Watch};
+use crate::{
+    banner::Banner, config::Config, names::StableNames, registry::MeshRegistry, runtime::InProcess,
+    watch::Watch,
+};
 
 /// How long calls in flight may take after the signal to stop.
 const GRACE: Duration = Duration::from_secs(30);
@@ -43,7 +46,7 @@ const LOAD_TIMEOUT: Duration = Duration::from_mins(3);
 /// Loads at once. They are bound to one core each, and requests want the others.
 const MAX_LOADS: usize = 4;
 
-/// Largest message in bytes, both ways, as ModelMesh has it.
+/// Largest message in bytes, both ways, as `ModelMesh` has it.
 const MAX_MESSAGE: usize = 16 << 20;
 
 /// Memory in bytes for requests that may have to be sent again.

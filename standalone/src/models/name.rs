@@ -114,12 +114,23 @@ mod tests {
 
     #[test]
     fn ids_of_contents() {
-        for (name, parts) in [("m", ("m", None)), ("m:2", ("m", Some("2"))), ("a-b", ("a-b", None))] {
+        for (name, parts) in [
+            ("m", ("m", None)),
+            ("m:2", ("m", Some("2"))),
+            ("a-b", ("a-b", None)),
+        ] {
             for stamp in [0, 1, u64::MAX] {
                 assert_eq!(of_content_id(&content_id(name, stamp)), Some(parts));
             }
         }
-        for id in ["m", "m@1", "m-0123456789abcdef", "m@0123456789abcdeg", "@0123456789abcdef", "a b@0123456789abcdef"] {
+        for id in [
+            "m",
+            "m@1",
+            "m-0123456789abcdef",
+            "m@0123456789abcdeg",
+            "@0123456789abcdef",
+            "a b@0123456789abcdef",
+        ] {
             assert_eq!(of_content_id(id), None, "{id}");
         }
     }
