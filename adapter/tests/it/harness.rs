@@ -71,21 +71,32 @@ pub(crate) fn case(name: &str) -> Case {
     let text = std::fs::read_to_string(models().join(format!("{name}.json"))).unwrap();
     let value: Value = serde_json::from_str(&text).unwrap();
     let tensors = |key: &str| value[key].as_array().unwrap().iter().map(expected).collect();
-    Case { inputs: tensors("inputs"), outputs: tensors("outputs") }
+    Case {
+        inputs: tensors("inputs"),
+        outputs: tensors("outputs"),
+    }
 }
 
 fn expected(value: &Value) -> Expected {
     Expected {
         name: value["name"].as_str().unwrap().to_owned(),
         datatype: value["datatype"].as_str().unwrap().parse().unwrap(),
-        shape: value["shape"].as_array().unwrap().iter().map(|extent| extent.as_i64().unwrap()).collect(),
+        shape: value["shape"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|extent| extent.as_i64().unwrap())
+            .collect(),
         data: value["data"].as_array().unwrap().clone(),
     }
 }
 
 /// NaN and the infinities are text in the files.
 pub(crate) fn number(value: &Value) -> f64 {
-    value.as_f64().or_else(|| value.as_bool().map(f64::from)).unwrap_or_else(|| value.as_str().unwrap().parse().unwrap())
+    value
+        .as_f64()
+        .or_else(|| value.as_bool().map(f64::from))
+        .unwrap_or_else(|| value.as_str().unwrap().parse().unwrap())
 }
 
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
@@ -182,7 +193,12 @@ pub(crate) fn assert_answer(name: &str, response: &ModelInferResponse, expected:
     assert_eq!(response.id, "42");
     assert_eq!(response.outputs.len(), expected.len(), "{name}");
     assert_eq!(response.raw_output_contents.len(), expected.len(), "{name}");
-    for ((output, raw), expected) in response.outputs.iter().zip(&response.raw_output_contents).zip(expected) {
+    for ((output, raw), expected) in response
+        .outputs
+        .iter()
+        .zip(&response.raw_output_contents)
+        .zip(expected)
+    {
         let tensor = format!("{name}: {}", expected.name);
         assert_eq!(output.name, expected.name);
         assert_eq!(output.datatype, expected.datatype.as_str(), "{tensor}");

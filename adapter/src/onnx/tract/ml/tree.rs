@@ -369,7 +369,12 @@ impl TreeRegressor {
             Aggregate::Max => self.extreme(row, scores, touched, |new, old| new > old),
         }
         // A target that no leaf scored stays 0, without its base value.
-        for ((score, base), _) in scores.iter_mut().zip(&self.forest.base).zip(&*touched).filter(|(_, touched)| **touched) {
+        for ((score, base), _) in scores
+            .iter_mut()
+            .zip(&self.forest.base)
+            .zip(&*touched)
+            .filter(|(_, touched)| **touched)
+        {
             *score += base;
         }
     }
@@ -474,7 +479,11 @@ impl TreeClassifier {
         let score = scores.iter().sum::<f32>() + self.forest.base.last().copied().unwrap_or(0.0);
         let wins = score > if self.all_positive { 0.5 } else { 0.0 };
         let is_logistic = self.post == PostTransform::Logistic;
-        let other = if self.all_positive && !is_logistic { 1.0 - score } else { -score };
+        let other = if self.all_positive && !is_logistic {
+            1.0 - score
+        } else {
+            -score
+        };
         scores.copy_from_slice(&[other, score]);
         // No other transform is applied to a pair that was made from one score.
         if is_logistic {
