@@ -10,6 +10,7 @@ use tonic::Code;
 use super::{Kind, MeshOptions, TryEnter};
 use crate::cache::CacheOptions;
 
+mod chaos;
 pub(crate) mod fake;
 
 use fake::{Behavior, Fixture, Setup, point, register};
