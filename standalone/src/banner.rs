@@ -1,7 +1,7 @@
 //! What `stowage serve` says when it is up: what is served, where, and lines to paste that work.
 
 use std::{
-    env, fmt,
+    env, fmt, fs,
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
 };
@@ -54,7 +54,9 @@ impl Banner {
             .collect();
         let example = names
             .iter()
-            .find_map(|name| Some((*name, request(folder, name)?)))
+            .filter_map(|name| Some((*name, request(folder, name)?)))
+            // The shortest is the one that a person can read.
+            .min_by_key(|(_, request)| fs::metadata(request).map_or(u64::MAX, |meta| meta.len()))
             .map(|(name, request)| Example {
                 name: name.clone(),
                 request: Some(relative(&request, &here)),
@@ -154,7 +156,7 @@ impl fmt::Display for Banner {
         writeln!(
             f,
             "  memory    {} for models, loaded when they are asked for",
-            size(capacity.bytes())
+            size(capacity.0)
         )?;
         writeln!(f)?;
         let rest = reachable(rest);
@@ -202,8 +204,6 @@ impl fmt::Display for Banner {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use tempfile::TempDir;
 
     use super::*;

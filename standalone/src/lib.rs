@@ -15,6 +15,7 @@ pub mod client;
 pub mod config;
 pub mod memory;
 pub mod models;
+pub mod names;
 pub mod registry;
 pub mod run;
 pub mod runtime;

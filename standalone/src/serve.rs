@@ -5,12 +5,14 @@ use std::{
     net::SocketAddr,
     num::NonZeroUsize,
     path::Path,
+    pin::pin,
     sync::Arc,
     time::Duration,
 };
 
 use adapter::onnx::{OnnxOptions, OnnxRuntime};
 use anyhow::Context as _;
+use api::inference::grpc_inference_service_server::GrpcInferenceServiceServer;
 use kit::{
     admin::{self, Readiness},
     drain::Drain,
@@ -21,7 +23,7 @@ use router::{
     console,
     listen::ListenOptions,
     mesh::MeshOptions,
-    metrics::Metrics,
+    metrics::{Metrics, MetricsOptions},
     plane::PlaneOptions,
     rest::RestOptions,
     rules::Rules,
@@ -31,7 +33,10 @@ use router::{
 use serde::Serialize;
 use tokio::net::TcpListener;
 
-use crate::{banner::Banner, config::Config, registry::MeshRegistry, runtime::InProcess, watch::Watch};
+use crate::{
+    banner::Banner, config::Config, names::StableNames, registry::MeshRegistry, runtime::InProcess,
+    watch::Watch,
+};
 
 /// How long calls in flight may take after the signal to stop.
 const GRACE: Duration = Duration::from_secs(30);
@@ -42,7 +47,7 @@ const LOAD_TIMEOUT: Duration = Duration::from_mins(3);
 /// Loads at once. They are bound to one core each, and requests want the others.
 const MAX_LOADS: usize = 4;
 
-/// Largest message in bytes, both ways, as ModelMesh has it.
+/// Largest message in bytes, both ways, as `ModelMesh` has it.
 const MAX_MESSAGE: usize = 16 << 20;
 
 /// Memory in bytes for requests that may have to be sent again.
@@ -81,10 +86,10 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let (listeners, admin_listener, bound) = bind(grpc, rest, admin).await?;
 
     let mut registry = Registry::default();
-    let metrics = Metrics::new(&mut registry, false);
+    let metrics = Metrics::new(&mut registry, MetricsOptions::default());
     let readiness = Readiness::new("models are looked up");
     let router = tokio::select! {
-        router = start_router(&models, capacity.bytes(), metrics, readiness.clone()) => router?,
+        router = start_router(&models, capacity.0, metrics, readiness.clone()) => router?,
         () = drain.started() => return Ok(()),
     };
     let mesh = Arc::clone(router.mesh());
@@ -110,11 +115,13 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         RestOptions::default(),
         drain.clone(),
     );
+    let mut served = pin!(served);
     tokio::select! {
-        () = served => {}
+        () = &mut served => {}
         ended = watch => {
-            // On shutdown it ends first; any other end is a defect that a restart heals.
+            // At a shutdown it ends first; any other end is a defect that a restart heals.
             anyhow::ensure!(drain.is_started(), "following the models folder ended: {ended:?}");
+            served.await;
         }
     }
     admin.await.context("serve the admin address")
@@ -156,7 +163,7 @@ async fn start_router(
     };
     let onnx = OnnxRuntime::new(options).context("set up the ONNX runtime")?;
     let setup = Setup {
-        upstream: Upstream::Local(local_service(onnx.inference_service())),
+        upstream: Upstream::Local(local_service(inference_service(onnx.clone()))),
         runtime: Arc::new(InProcess::new(onnx)),
         cache: CacheOptions::default(),
         mesh: MeshOptions::default(),
@@ -173,6 +180,12 @@ async fn start_router(
     Router::start(setup, metrics, readiness)
         .await
         .context("start the router")
+}
+
+fn inference_service(onnx: OnnxRuntime) -> GrpcInferenceServiceServer<StableNames> {
+    GrpcInferenceServiceServer::new(StableNames::new(onnx))
+        .max_decoding_message_size(MAX_MESSAGE)
+        .max_encoding_message_size(MAX_MESSAGE)
 }
 
 /// Whoever waits for the file finds all of it or nothing.

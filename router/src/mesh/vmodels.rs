@@ -38,7 +38,7 @@ impl Mesh {
             }
             Ok::<_, Status>(done)
         })?;
-        tracing::info!(vmodel = %id, active = %record.active, target = %record.target, begun, "vmodel set");
+        tracing::debug!(vmodel = %id, active = %record.active, target = %record.target, begun, "vmodel set");
         if record.in_transition() {
             if sync {
                 self.wait_for_transition(&id, record.transition()).await?;
