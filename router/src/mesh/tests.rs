@@ -543,6 +543,26 @@ async fn a_vmodel_caught_between_two_models_is_read_again() {
 }
 
 #[tokio::test]
+async fn registered_models_are_counted() {
+    let f = Fixture::new().await;
+    let managed = || {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &f.metrics).unwrap();
+        let count = text
+            .lines()
+            .find_map(|line| line.strip_prefix("modelmesh_models_managed_total "));
+        count.unwrap().to_owned()
+    };
+    f.register("m").await;
+    f.point("v", "a").await;
+    assert_eq!(managed(), "2");
+    f.point("v", "b").await;
+    assert_eq!(managed(), "2", "a went with its reference");
+    f.unregister("m").await.unwrap();
+    assert_eq!(managed(), "1");
+}
+
+#[tokio::test]
 async fn listing_tells_what_a_person_wants_to_know() {
     let f = Fixture::new().await;
     f.runtime.behave("bad", Some(Behavior::Fail("no luck")));
