@@ -23,7 +23,10 @@ async fn page_models_metrics_and_probes() {
     let list: Value = serde_json::from_str(&get("/models.json").await).expect("the list is JSON");
     assert_eq!((&list["loaded"], &list["total"]), (&1.into(), &7.into()));
     assert_eq!(list["capacity_bytes"], 1 << 30);
-    assert!(list["used_bytes"].as_u64().is_some_and(|bytes| bytes > 0), "{list}");
+    assert!(
+        list["used_bytes"].as_u64().is_some_and(|bytes| bytes > 0),
+        "{list}"
+    );
     assert_eq!(list["models"][0]["name"], "iris");
     assert_eq!(list["models"][0]["state"], "LOADED");
 
@@ -33,5 +36,8 @@ async fn page_models_metrics_and_probes() {
         line.starts_with("modelmesh_api_request_milliseconds_count{") && line.contains("code=\"OK\"")
     });
     assert!(counted, "{metrics}");
-    assert!(metrics.contains("modelmesh_api_request_milliseconds_bucket{"), "{metrics}");
+    assert!(
+        metrics.contains("modelmesh_api_request_milliseconds_bucket{"),
+        "{metrics}"
+    );
 }

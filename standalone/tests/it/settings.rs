@@ -11,7 +11,10 @@ async fn a_configuration_file_does_what_flags_do() {
     let folder = TempDir::new().expect("the temporary folder can be written");
     let file = folder.path().join("stowage.toml");
     let models = example("models");
-    let text = format!("models = {:?}\ncapacity = \"64MiB\"\nthreads = 1\n", models.display().to_string());
+    let text = format!(
+        "models = {:?}\ncapacity = \"64MiB\"\nthreads = 1\n",
+        models.display().to_string()
+    );
     fs::write(&file, text).expect("the temporary folder can be written");
     let server = Served::start_with(&["--config", file.to_str().expect("the path is text")]).await;
     let banner = server.banner().await;
@@ -28,17 +31,30 @@ async fn wrong_settings_end_at_once_with_one_line() {
     let file = path("stowage.toml");
     fs::write(&file, "modles = \"x\"").expect("the temporary folder can be written");
     for (args, words) in [
-        (&["serve", "--config", &file][..], &["stowage.toml", "line 1", "modles"][..]),
+        (
+            &["serve", "--config", &file][..],
+            &["stowage.toml", "line 1", "modles"][..],
+        ),
         (&["serve", "--models", &path("nowhere")], &["--models", "nowhere"]),
         (&["serve", "--models", &file], &["--models", "is a file"]),
-        (&["serve", "--capacity", "1MiB"], &["--capacity", "at least 16MiB"]),
-        (&["serve", "--rest", "9000", "--grpc", "9000"], &["--grpc", "--rest", "127.0.0.1:9000"]),
+        (
+            &["serve", "--capacity", "1MiB"],
+            &["--capacity", "at least 16MiB"],
+        ),
+        (
+            &["serve", "--rest", "9000", "--grpc", "9000"],
+            &["--grpc", "--rest", "127.0.0.1:9000"],
+        ),
         (&["infer", "", "-"], &["MODEL", "NAME:VERSION"]),
     ] {
         let done = stowage(args).await;
         assert_eq!(done.code, Some(2), "{args:?}\n{}", done.stderr);
         assert_eq!(done.stderr.trim().lines().count(), 1, "{}", done.stderr);
-        assert!(words.iter().all(|word| done.stderr.contains(word)), "{}", done.stderr);
+        assert!(
+            words.iter().all(|word| done.stderr.contains(word)),
+            "{}",
+            done.stderr
+        );
         assert_eq!(done.stdout, "");
     }
 }

@@ -13,9 +13,14 @@ async fn every_line_that_is_printed_for_pasting_works() {
     let server = Served::start(&models).await;
     let banner = server.banner().await;
     assert!(banner.contains("6 models in examples/models"), "{banner}");
-    let after = banner.split_once("Try, in another terminal:").map(|(_, after)| after).expect("lines to try");
+    let after = banner
+        .split_once("Try, in another terminal:")
+        .map(|(_, after)| after)
+        .expect("lines to try");
     let lines: Vec<_> = after.lines().filter_map(|line| line.strip_prefix("  ")).collect();
-    let [metadata, infer, command, list] = lines[..] else { panic!("{lines:?}") };
+    let [metadata, infer, command, list] = lines[..] else {
+        panic!("{lines:?}")
+    };
     for (line, part) in [
         (metadata, "\"inputs\""),
         (infer, "\"outputs\""),
@@ -24,7 +29,12 @@ async fn every_line_that_is_printed_for_pasting_works() {
     ] {
         let done = process::run("sh", ["-c", line]).await.expect("a shell runs");
         assert_eq!(done.code, Some(0), "{line}\n{}", done.stderr);
-        assert!(done.stdout.contains(part), "{line}: {}{}", done.stdout, done.stderr);
+        assert!(
+            done.stdout.contains(part),
+            "{line}: {}{}",
+            done.stdout,
+            done.stderr
+        );
         assert!(!done.stdout.contains("\"error\":\""), "{line}: {}", done.stdout);
     }
 }
@@ -40,12 +50,18 @@ async fn nothing_is_loaded_before_it_is_asked_for_however_much_there_is() {
     let models = server.models().await;
     assert_eq!(models.len(), 10_000);
     for model in &models {
-        assert_eq!((&model["state"], &model["loads"]), (&"NOT_LOADED".into(), &0.into()));
+        assert_eq!(
+            (&model["state"], &model["loads"]),
+            (&"NOT_LOADED".into(), &0.into())
+        );
         assert!(model["error"].is_null(), "{model}");
     }
     let banner = server.banner().await;
     assert!(banner.contains("10000 models in"), "{banner}");
-    assert!(banner.lines().count() < 100, "one line for each model is too many");
+    assert!(
+        banner.lines().count() < 100,
+        "one line for each model is too many"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -68,9 +84,15 @@ async fn without_a_server_the_commands_say_so() {
         &["models", "--server", &nowhere.grpc][..],
         &["infer", "iris", &sample, "--server", &nowhere.rest],
     ] {
-        let done = tokio::time::timeout(Duration::from_mins(1), stowage(args)).await.expect("it ends");
+        let done = tokio::time::timeout(Duration::from_mins(1), stowage(args))
+            .await
+            .expect("it ends");
         assert_eq!(done.code, Some(1), "{args:?}");
-        assert!(done.stderr.contains("start one with: stowage serve"), "{}", done.stderr);
+        assert!(
+            done.stderr.contains("start one with: stowage serve"),
+            "{}",
+            done.stderr
+        );
         assert_eq!(done.stderr.trim().lines().count(), 1, "{}", done.stderr);
     }
 }

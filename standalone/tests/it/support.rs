@@ -50,7 +50,10 @@ impl Served {
         let any = "127.0.0.1:0";
         let mut command = Command::new(BINARY);
         command.current_dir(process::root()).arg("serve").args(flags);
-        command.args(["--grpc", any, "--rest", any, "--admin", any]).arg("--addresses").arg(&file);
+        command
+            .args(["--grpc", any, "--rest", any, "--admin", any])
+            .arg("--addresses")
+            .arg(&file);
         let mut process = Process::start(command).expect("stowage starts");
         let text = process::eventually("the addresses", SOON, async || {
             process.check_running()?;
@@ -58,7 +61,11 @@ impl Served {
         });
         let text = text.await.expect("stowage serves");
         let addresses = serde_json::from_slice(&text).expect("the addresses are JSON");
-        Self { process, addresses, _folder: folder }
+        Self {
+            process,
+            addresses,
+            _folder: folder,
+        }
     }
 
     /// What it printed, once all of that is there.
@@ -86,8 +93,13 @@ impl Served {
 
     /// Status and JSON of an inference over REST.
     pub(crate) async fn infer(&self, model: &str, request: &str) -> (StatusCode, Value) {
-        let (status, body) =
-            http(&self.addresses.rest, "POST", &format!("/v2/models/{model}/infer"), request).await;
+        let (status, body) = http(
+            &self.addresses.rest,
+            "POST",
+            &format!("/v2/models/{model}/infer"),
+            request,
+        )
+        .await;
         let answer = serde_json::from_slice(&body);
         (status, answer.unwrap_or_else(|err| panic!("{err}: {body:?}")))
     }
@@ -115,15 +127,31 @@ impl Served {
 
 /// One HTTP call on a connection of its own.
 pub(crate) async fn http(address: &str, method: &str, path: &str, body: &str) -> (StatusCode, Bytes) {
-    let stream = TcpStream::connect(address).await.expect("the server can be reached");
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.expect("the server talks HTTP");
+    let stream = TcpStream::connect(address)
+        .await
+        .expect("the server can be reached");
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .expect("the server talks HTTP");
     tokio::spawn(connection);
-    let request = Request::builder().method(method).uri(path).header("host", address);
-    let request = request.body(Full::new(Bytes::from(body.to_owned()))).expect("the request is valid");
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", address);
+    let request = request
+        .body(Full::new(Bytes::from(body.to_owned())))
+        .expect("the request is valid");
     let response = sender.send_request(request).await.expect("the server answers");
     let status = response.status();
-    (status, response.into_body().collect().await.expect("the answer is whole").to_bytes())
+    (
+        status,
+        response
+            .into_body()
+            .collect()
+            .await
+            .expect("the answer is whole")
+            .to_bytes(),
+    )
 }
 
 /// Runs `stowage` to its end.
@@ -133,10 +161,16 @@ pub(crate) async fn stowage(args: &[&str]) -> Finished {
 
 /// Data of the last output.
 pub(crate) fn numbers(answer: &Value) -> Vec<f64> {
-    let outputs = answer["outputs"].as_array().unwrap_or_else(|| panic!("no outputs in {answer}"));
+    let outputs = answer["outputs"]
+        .as_array()
+        .unwrap_or_else(|| panic!("no outputs in {answer}"));
     let data = outputs.last().map(|output| &output["data"]);
-    let data = data.and_then(Value::as_array).unwrap_or_else(|| panic!("no data in {answer}"));
-    data.iter().map(|number| number.as_f64().expect("a number")).collect()
+    let data = data
+        .and_then(Value::as_array)
+        .unwrap_or_else(|| panic!("no data in {answer}"));
+    data.iter()
+        .map(|number| number.as_f64().expect("a number"))
+        .collect()
 }
 
 pub(crate) fn close(a: &[f64], b: &[f64]) -> bool {
