@@ -333,8 +333,8 @@ impl OnnxRuntime {
 
     /// Refuses a file that cannot fit, before it is read.
     fn check_fits(&self, source: &Source) -> Result<(), Status> {
-        if source.disk_bytes > self.shared.options.capacity_bytes {
-            return Err(self.too_large(source.disk_bytes));
+        if source.file_bytes > self.shared.options.capacity_bytes {
+            return Err(self.too_large(source.file_bytes));
         }
         Ok(())
     }
