@@ -39,7 +39,9 @@ pub enum SourceError {
     #[error("model folder {0:?} holds neither model.onnx nor any other .onnx file")]
     NoModel(String),
     /// A folder with several ONNX files, none of which is `model.onnx`.
-    #[error("model folder {path:?} holds {count} .onnx files and none is model.onnx; rename one, or give its path")]
+    #[error(
+        "model folder {path:?} holds {count} .onnx files and none is model.onnx; rename one, or give its path"
+    )]
     Ambiguous {
         /// The path as it was given.
         path: String,
@@ -59,7 +61,10 @@ pub fn resolve(root: Option<&Path>, path: &str) -> Result<Source, SourceError> {
     if path.is_empty() {
         return Err(SourceError::Empty);
     }
-    let read = |source| SourceError::Read { path: path.to_owned(), source };
+    let read = |source| SourceError::Read {
+        path: path.to_owned(),
+        source,
+    };
     let outside = || SourceError::Outside(path.to_owned());
     let given = Path::new(path);
     let (base, root) = match root {
@@ -100,22 +105,35 @@ fn find(folder: &Path, given: &str) -> Result<PathBuf, SourceError> {
     if preferred.exists() {
         return Ok(preferred);
     }
-    let read = |source| SourceError::Read { path: given.to_owned(), source };
+    let read = |source| SourceError::Read {
+        path: given.to_owned(),
+        source,
+    };
     let mut found = None;
     let mut count = 0;
     for entry in fs::read_dir(folder).map_err(read)?.take(MAX_ENTRIES) {
         let path = entry.map_err(read)?.path();
-        if path.extension() == Some(OsStr::new("onnx")) {
+        if is_model(&path) {
             count += 1;
             found = Some(path);
         }
     }
     match found {
         Some(path) if count == 1 => Ok(path),
-        Some(_) => Err(SourceError::Ambiguous { path: given.to_owned(), count }),
+        Some(_) => Err(SourceError::Ambiguous {
+            path: given.to_owned(),
+            count,
+        }),
         None => Err(SourceError::NoModel(given.to_owned())),
     }
 }
+
+fn is_model(path: &Path) -> bool {
+    path.extension() == Some(OsStr::new("onnx"))
+}
+
+/// How the names of data files end that exporters write beside `m.onnx`: `m.onnx.data`, `m.onnx_data`.
+const DATA_SUFFIXES: [&str; 2] = [".data", "_data"];
 
 /// Entries of a folder that are looked at; a model folder has a handful.
 const MAX_ENTRIES: usize = 10_000;
@@ -125,7 +143,11 @@ const MAX_ENTRIES: usize = 10_000;
 fn measure(file: PathBuf) -> io::Result<Source> {
     let file_bytes = file.metadata()?.len();
     let (Some(folder), Some(stem)) = (file.parent(), file.file_stem().and_then(OsStr::to_str)) else {
-        return Ok(Source { file_bytes, disk_bytes: file_bytes, file });
+        return Ok(Source {
+            file_bytes,
+            disk_bytes: file_bytes,
+            file,
+        });
     };
     let mut models = 0_usize;
     let (mut all, mut named) = (0_u64, 0_u64);
@@ -133,18 +155,22 @@ fn measure(file: PathBuf) -> io::Result<Source> {
         let entry = entry?;
         let name = entry.file_name();
         let Some(name) = name.to_str() else { continue };
-        if name.ends_with(".onnx") {
+        if is_model(Path::new(name)) {
             models += 1;
             continue;
         }
         let metadata = entry.metadata()?;
         if metadata.is_file() {
             all = all.saturating_add(metadata.len());
-            if name.starts_with(stem) && (name.ends_with(".data") || name.ends_with("_data")) {
+            if name.starts_with(stem) && DATA_SUFFIXES.iter().any(|suffix| name.ends_with(suffix)) {
                 named = named.saturating_add(metadata.len());
             }
         }
     }
     let beside = if models == 1 { all } else { named };
-    Ok(Source { file_bytes, disk_bytes: file_bytes.saturating_add(beside), file })
+    Ok(Source {
+        file_bytes,
+        disk_bytes: file_bytes.saturating_add(beside),
+        file,
+    })
 }

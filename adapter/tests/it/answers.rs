@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use api::inference::model_infer_request::InferRequestedOutputTensor;
 
 use crate::harness::{
-    Case, assert_answer, case, load_of, load_request, loaded, models, raw_request, read_tensors, runtime, typed_request,
+    Case, assert_answer, case, load_of, load_request, loaded, models, raw_request, read_tensors, runtime,
+    typed_request,
 };
 
 /// Names of the models that have expectations.
@@ -27,9 +28,16 @@ async fn every_model_answers_what_onnx_runtime_answers() {
     let runtime = runtime();
     for name in names() {
         let case = case(&name);
-        runtime.load(&load_of(&name)).await.unwrap_or_else(|status| panic!("{name}: {status}"));
+        runtime
+            .load(&load_of(&name))
+            .await
+            .unwrap_or_else(|status| panic!("{name}: {status}"));
         let response = runtime.infer(raw_request(&name, &case.inputs)).await;
-        assert_answer(&name, &response.unwrap_or_else(|status| panic!("{name}: {status}")), &case.outputs);
+        assert_answer(
+            &name,
+            &response.unwrap_or_else(|status| panic!("{name}: {status}")),
+            &case.outputs,
+        );
     }
 }
 
@@ -51,7 +59,10 @@ async fn the_examples_answer_what_is_written_beside_them() {
             inputs: read_tensors(&requests(format!("{name}.json")), "inputs"),
             outputs: read_tensors(&requests(format!("{expected}.expected.json")), "outputs"),
         };
-        runtime.load(&load_request(expected, examples.join("models").join(path))).await.unwrap();
+        runtime
+            .load(&load_request(expected, examples.join("models").join(path)))
+            .await
+            .unwrap();
         let response = runtime.infer(raw_request(expected, &case.inputs)).await.unwrap();
         assert_answer(expected, &response, &case.outputs);
     }
@@ -71,7 +82,11 @@ async fn typed_contents_are_the_same_as_raw_ones() {
         "transpose_string",
     ] {
         let case = case(name);
-        let response = loaded(name).await.infer(typed_request(name, &case.inputs)).await.unwrap();
+        let response = loaded(name)
+            .await
+            .infer(typed_request(name, &case.inputs))
+            .await
+            .unwrap();
         assert_answer(name, &response, &case.outputs);
     }
 }
@@ -87,13 +102,19 @@ async fn each_request_brings_its_own_batch() {
             tensor.shape[0] = rows;
             tensor.data.truncate(usize::try_from(rows).unwrap() * width);
         }
-        let response = runtime.infer(raw_request("forest_regressor", &inputs)).await.unwrap();
+        let response = runtime
+            .infer(raw_request("forest_regressor", &inputs))
+            .await
+            .unwrap();
         assert_answer("forest_regressor", &response, &outputs);
     }
     let mut inputs = case.inputs.clone();
     inputs[0].shape[0] = 0;
     inputs[0].data.clear();
-    let response = runtime.infer(raw_request("forest_regressor", &inputs)).await.unwrap();
+    let response = runtime
+        .infer(raw_request("forest_regressor", &inputs))
+        .await
+        .unwrap();
     assert_eq!(response.outputs[0].shape, [0, 1]);
     assert!(response.raw_output_contents[0].is_empty());
 }
@@ -104,7 +125,10 @@ async fn only_requested_outputs_are_answered_in_the_order_asked_for() {
     let case = case("logistic_strings");
     let ask = |names: &[&str]| {
         let mut request = raw_request("logistic_strings", &case.inputs);
-        let output = |name: &&str| InferRequestedOutputTensor { name: (*name).to_owned(), ..Default::default() };
+        let output = |name: &&str| InferRequestedOutputTensor {
+            name: (*name).to_owned(),
+            ..Default::default()
+        };
         request.outputs = names.iter().map(output).collect();
         request
     };

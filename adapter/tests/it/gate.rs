@@ -26,7 +26,11 @@ pub(crate) struct Gate {
 
 impl Default for Gate {
     fn default() -> Self {
-        Self { open: Mutex::new(0), opened: Condvar::new(), arrived: Semaphore::new(0) }
+        Self {
+            open: Mutex::new(0),
+            opened: Condvar::new(),
+            arrived: Semaphore::new(0),
+        }
     }
 }
 
@@ -78,8 +82,15 @@ impl Engine for GateEngine {
     fn load(&self, _source: &Source) -> Result<Box<dyn LoadedModel>, LoadError> {
         self.0.load.pass();
         self.0.alive.fetch_add(1, SeqCst);
-        let info = TensorInfo { name: "x".to_owned(), datatype: Datatype::Uint8, dims: vec![Dim::Any] };
-        Ok(Box::new(GateModel { controls: Arc::clone(&self.0), infos: vec![info] }))
+        let info = TensorInfo {
+            name: "x".to_owned(),
+            datatype: Datatype::Uint8,
+            dims: vec![Dim::Any],
+        };
+        Ok(Box::new(GateModel {
+            controls: Arc::clone(&self.0),
+            infos: vec![info],
+        }))
     }
 }
 

@@ -69,7 +69,10 @@ pub(crate) struct Case {
 
 pub(crate) fn case(name: &str) -> Case {
     let file = models().join(format!("{name}.json"));
-    Case { inputs: read_tensors(&file, "inputs"), outputs: read_tensors(&file, "outputs") }
+    Case {
+        inputs: read_tensors(&file, "inputs"),
+        outputs: read_tensors(&file, "outputs"),
+    }
 }
 
 /// Tensors of a request or an answer in V2's JSON form.
@@ -92,14 +95,22 @@ fn expected(value: &Value) -> Expected {
     Expected {
         name: value["name"].as_str().unwrap().to_owned(),
         datatype: value["datatype"].as_str().unwrap().parse().unwrap(),
-        shape: value["shape"].as_array().unwrap().iter().map(|extent| extent.as_i64().unwrap()).collect(),
+        shape: value["shape"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|extent| extent.as_i64().unwrap())
+            .collect(),
         data,
     }
 }
 
 /// NaN and the infinities are text in the files.
 pub(crate) fn number(value: &Value) -> f64 {
-    value.as_f64().or_else(|| value.as_bool().map(f64::from)).unwrap_or_else(|| value.as_str().unwrap().parse().unwrap())
+    value
+        .as_f64()
+        .or_else(|| value.as_bool().map(f64::from))
+        .unwrap_or_else(|| value.as_str().unwrap().parse().unwrap())
 }
 
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
@@ -196,7 +207,12 @@ pub(crate) fn assert_answer(name: &str, response: &ModelInferResponse, expected:
     assert_eq!(response.id, "42");
     assert_eq!(response.outputs.len(), expected.len(), "{name}");
     assert_eq!(response.raw_output_contents.len(), expected.len(), "{name}");
-    for ((output, raw), expected) in response.outputs.iter().zip(&response.raw_output_contents).zip(expected) {
+    for ((output, raw), expected) in response
+        .outputs
+        .iter()
+        .zip(&response.raw_output_contents)
+        .zip(expected)
+    {
         let tensor = format!("{name}: {}", expected.name);
         assert_eq!(output.name, expected.name);
         assert_eq!(output.datatype, expected.datatype.as_str(), "{tensor}");

@@ -25,7 +25,10 @@ pub(crate) fn gated(change: impl FnOnce(&mut OnnxOptions)) -> (OnnxRuntime, Arc<
     let controls = Arc::clone(&engine.0);
     let mut options = OnnxOptions::new(CAPACITY);
     change(&mut options);
-    (OnnxRuntime::with_engine(options, Arc::new(engine)).unwrap(), controls)
+    (
+        OnnxRuntime::with_engine(options, Arc::new(engine)).unwrap(),
+        controls,
+    )
 }
 
 /// A request to a gated model.
@@ -57,12 +60,21 @@ async fn status_is_ready_with_nothing_loaded() {
     assert_eq!(runtime.loaded(), [""; 0]);
     assert_eq!(status.status(), RuntimeState::Ready);
     assert_eq!(status.capacity_in_bytes, CAPACITY);
-    assert_eq!((status.max_loading_concurrency, status.model_loading_timeout_ms), (3, 7000));
+    assert_eq!(
+        (status.max_loading_concurrency, status.model_loading_timeout_ms),
+        (3, 7000)
+    );
     assert_eq!(status.default_model_size_in_bytes, 1_000_000);
     assert_eq!(status.runtime_version, "v9");
     assert!(status.limit_model_concurrency);
     assert_eq!(status.method_infos.len(), 5);
-    for method in ["ModelInfer", "ModelStreamInfer", "ModelMetadata", "ModelConfig", "ModelStatistics"] {
+    for method in [
+        "ModelInfer",
+        "ModelStreamInfer",
+        "ModelMetadata",
+        "ModelConfig",
+        "ModelStatistics",
+    ] {
         let info = &status.method_infos[&format!("inference.GRPCInferenceService/{method}")];
         assert_eq!(info.id_injection_path, [1]);
     }
@@ -77,7 +89,11 @@ async fn loading_again_is_idempotent_for_the_same_path_only() {
     other.model_id = "linear".to_owned();
     let status = runtime.load(&other).await.unwrap_err();
     assert_eq!(status.code(), Code::FailedPrecondition);
-    assert!(status.message().contains("already loaded from another path"), "{}", status.message());
+    assert!(
+        status.message().contains("already loaded from another path"),
+        "{}",
+        status.message()
+    );
 }
 
 #[tokio::test]
@@ -157,12 +173,18 @@ async fn an_unload_waits_for_inferences_and_frees_the_memory() {
     assert_eq!(poll!(&mut unload).map(|r| r.is_ok()), Poll::Pending);
     // Nobody new gets in.
     let status = runtime.infer(ask("linear", b"abc")).await.unwrap_err();
-    assert_eq!((status.code(), status.message()), (Code::NotFound, "model linear is not loaded"));
+    assert_eq!(
+        (status.code(), status.message()),
+        (Code::NotFound, "model linear is not loaded")
+    );
     assert_eq!(controls.alive.load(SeqCst), 1);
     controls.run.open(1);
     unload.await.unwrap();
     assert_eq!(controls.alive.load(SeqCst), 0);
-    assert_eq!(inference.await.unwrap().unwrap().raw_output_contents, [&b"abc"[..]]);
+    assert_eq!(
+        inference.await.unwrap().unwrap().raw_output_contents,
+        [&b"abc"[..]]
+    );
 }
 
 #[tokio::test]

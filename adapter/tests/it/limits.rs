@@ -23,7 +23,11 @@ async fn a_model_runs_no_more_than_its_limit_and_sheds_what_cannot_wait() {
     for _ in 0..20 {
         let status = requests.join_next().await.unwrap().unwrap().unwrap_err();
         assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
-        assert!(status.message().contains("too many requests wait"), "{}", status.message());
+        assert!(
+            status.message().contains("too many requests wait"),
+            "{}",
+            status.message()
+        );
     }
     controls.run.open(17);
     for _ in 0..17 {
@@ -43,7 +47,9 @@ async fn a_caller_that_leaves_gives_up_its_place() {
     });
     controls.run.arrival().await;
     for _ in 0..3 {
-        let mut waiting = (0..16).map(|_| Box::pin(runtime.infer(ask("linear", b"abc")))).collect::<Vec<_>>();
+        let mut waiting = (0..16)
+            .map(|_| Box::pin(runtime.infer(ask("linear", b"abc"))))
+            .collect::<Vec<_>>();
         for request in &mut waiting {
             assert!(futures::poll!(request).is_pending());
         }
@@ -66,8 +72,16 @@ async fn statistics_count_what_happened() {
     bad.inputs.clear();
     runtime.infer(bad).await.unwrap_err();
     for name in ["linear", ""] {
-        let request = ModelStatisticsRequest { name: name.to_owned(), version: String::new() };
-        let stats = runtime.model_statistics(Request::new(request)).await.unwrap().into_inner().model_stats;
+        let request = ModelStatisticsRequest {
+            name: name.to_owned(),
+            version: String::new(),
+        };
+        let stats = runtime
+            .model_statistics(Request::new(request))
+            .await
+            .unwrap()
+            .into_inner()
+            .model_stats;
         assert_eq!(stats.len(), 1);
         let stats = &stats[0];
         assert_eq!((stats.name.as_str(), stats.version.as_str()), ("linear", "1"));
@@ -76,10 +90,26 @@ async fn statistics_count_what_happened() {
         let counts = stats.inference_stats.as_ref().unwrap();
         let count = |d: &Option<api::inference::StatisticDuration>| d.as_ref().unwrap().count;
         assert_eq!((count(&counts.success), count(&counts.fail)), (3, 1));
-        assert_eq!((count(&counts.compute_infer), count(&counts.compute_output)), (3, 3));
+        assert_eq!(
+            (count(&counts.compute_infer), count(&counts.compute_output)),
+            (3, 3)
+        );
         assert!(counts.compute_infer.as_ref().unwrap().ns > 0);
-        assert_eq!(stats.memory_usage[0].byte_size, runtime.model_size("linear").await.unwrap());
+        assert_eq!(
+            stats.memory_usage[0].byte_size,
+            runtime.model_size("linear").await.unwrap()
+        );
     }
-    let unknown = ModelStatisticsRequest { name: "gone".to_owned(), version: String::new() };
-    assert_eq!(runtime.model_statistics(Request::new(unknown)).await.unwrap_err().code(), Code::NotFound);
+    let unknown = ModelStatisticsRequest {
+        name: "gone".to_owned(),
+        version: String::new(),
+    };
+    assert_eq!(
+        runtime
+            .model_statistics(Request::new(unknown))
+            .await
+            .unwrap_err()
+            .code(),
+        Code::NotFound
+    );
 }

@@ -1,4 +1,9 @@
 //! The ONNX runtime from outside: real models, both services, sockets.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+// The binary's allocator: what is shown here about memory holds there.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 mod answers;
 mod checks;

@@ -4,8 +4,11 @@ use std::{fs, path::Path};
 
 use prost::Message as _;
 use tract_onnx::pb::{
-    GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, TensorShapeProto, TypeProto, ValueInfoProto,
-    tensor_proto::DataType, tensor_shape_proto::{Dimension, dimension::Value}, type_proto,
+    GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, TensorShapeProto, TypeProto,
+    ValueInfoProto,
+    tensor_proto::DataType,
+    tensor_shape_proto::{Dimension, dimension::Value},
+    type_proto,
 };
 
 use crate::harness::{load_request, runtime_with};
@@ -25,8 +28,14 @@ fn write_matrix_model(file: &Path) {
                 elem_type: DataType::Float as i32,
                 shape: Some(TensorShapeProto {
                     dim: vec![
-                        Dimension { value: Some(Value::DimParam("n".to_owned())), ..Default::default() },
-                        Dimension { value: Some(Value::DimValue(SIDE)), ..Default::default() },
+                        Dimension {
+                            value: Some(Value::DimParam("n".to_owned())),
+                            ..Default::default()
+                        },
+                        Dimension {
+                            value: Some(Value::DimValue(SIDE)),
+                            ..Default::default()
+                        },
                     ],
                 }),
             })),
@@ -34,10 +43,15 @@ fn write_matrix_model(file: &Path) {
         }),
         ..Default::default()
     };
-    let weights = (0..SIDE * SIDE).flat_map(|i| (i as f32).sin().to_le_bytes()).collect();
+    let weights = (0..SIDE * SIDE)
+        .flat_map(|i| (i as f32).sin().to_le_bytes())
+        .collect();
     let model = ModelProto {
         ir_version: 8,
-        opset_import: vec![OperatorSetIdProto { domain: String::new(), version: 17 }],
+        opset_import: vec![OperatorSetIdProto {
+            domain: String::new(),
+            version: 17,
+        }],
         graph: Some(GraphProto {
             node: vec![NodeProto {
                 op_type: "MatMul".to_owned(),
@@ -80,7 +94,11 @@ async fn memory_is_what_is_reported_and_unloading_gives_it_back() {
     // 200 MB if nothing were given back.
     for round in 0..200 {
         let id = format!("round-{round}");
-        let size = runtime.load(&load_request(&id, &file)).await.unwrap().size_in_bytes;
+        let size = runtime
+            .load(&load_request(&id, &file))
+            .await
+            .unwrap()
+            .size_in_bytes;
         assert!((WEIGHTS..WEIGHTS * 3 / 2).contains(&size), "{size}");
         runtime.unload(&id).await.unwrap();
     }
@@ -90,7 +108,11 @@ async fn memory_is_what_is_reported_and_unloading_gives_it_back() {
     let mut reported = 0;
     for round in 0..200 {
         let id = format!("kept-{round}");
-        reported += runtime.load(&load_request(&id, &file)).await.unwrap().size_in_bytes;
+        reported += runtime
+            .load(&load_request(&id, &file))
+            .await
+            .unwrap()
+            .size_in_bytes;
     }
     let taken = resident().saturating_sub(after);
     assert!(taken < reported + NOISE, "{reported} reported, {taken} taken");

@@ -43,7 +43,7 @@ trait Kernel: fmt::Debug + Send + Sync + 'static {
 }
 
 /// Names of all operators of the domain that [`register`] adds; the register of the engine knows no domains.
-pub(super) const OPERATORS: [&str; 17] = [
+pub(super) const OPERATORS: [&str; 16] = [
     "ArrayFeatureExtractor",
     "Binarizer",
     "CategoryMapper",
@@ -61,7 +61,6 @@ pub(super) const OPERATORS: [&str; 17] = [
     "TreeEnsembleRegressor",
     // Taken out of the graph before the engine sees it.
     "ZipMap",
-    "CastMap",
 ];
 
 /// Adds the operators to the engine's register.
@@ -85,6 +84,7 @@ pub(super) fn register(register: &mut OnnxOpRegister) {
 /// What a builder of the engine's register answers.
 type Built = TractResult<(Box<dyn InferenceOp>, Vec<String>)>;
 
+#[allow(clippy::unnecessary_wraps, reason = "every builder ends with it")]
 fn built(kernel: impl Kernel) -> Built {
     Ok((expand(KernelOp(Arc::new(kernel))), vec![]))
 }
@@ -145,12 +145,7 @@ impl Expansion for KernelOp {
         })
     }
 
-    fn wire(
-        &self,
-        prefix: &str,
-        model: &mut TypedModel,
-        inputs: &[OutletId],
-    ) -> TractResult<TVec<OutletId>> {
+    fn wire(&self, prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
         model.wire_node(prefix, self.clone(), inputs)
     }
 }
@@ -167,14 +162,27 @@ impl EvalOp for KernelOp {
     op_out_of_plan!();
 
     fn eval(&self, _ctx: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
-        Ok(self.0.eval(&inputs)?.into_iter().map(Tensor::into_tvalue).collect())
+        Ok(self
+            .0
+            .eval(&inputs)?
+            .into_iter()
+            .map(Tensor::into_tvalue)
+            .collect())
     }
 }
 
 impl TypedOp for KernelOp {
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-        let facts = inputs.iter().map(|fact| (fact.datum_type, fact.shape.to_tvec())).collect::<Vec<_>>();
-        Ok(self.0.facts(&facts)?.into_iter().map(|(datum_type, shape)| datum_type.fact(shape)).collect())
+        let facts = inputs
+            .iter()
+            .map(|fact| (fact.datum_type, fact.shape.to_tvec()))
+            .collect::<Vec<_>>();
+        Ok(self
+            .0
+            .facts(&facts)?
+            .into_iter()
+            .map(|(datum_type, shape)| datum_type.fact(shape))
+            .collect())
     }
 
     as_op!();
@@ -201,30 +209,41 @@ fn batch(shape: &[TDim]) -> TractResult<TDim> {
 
 /// A rank-1 or rank-2 numeric tensor as rows of floats.
 struct Rows {
-    rows: usize,
+    count: usize,
     columns: usize,
     values: Vec<f32>,
 }
 
 impl Rows {
     fn of(tensor: &Tensor) -> TractResult<Self> {
-        let (rows, columns) = match *tensor.shape() {
+        let (count, columns) = match *tensor.shape() {
             [columns] => (1, columns),
             [rows, columns] => (rows, columns),
             _ => bail!("expected an input of rank 1 or 2, got shape {:?}", tensor.shape()),
         };
-        Ok(Self { rows, columns, values: floats(tensor)? })
+        Ok(Self {
+            count,
+            columns,
+            values: floats(tensor)?,
+        })
     }
 
     fn iter(&self) -> impl Iterator<Item = &[f32]> {
         // Rows without columns are still rows.
-        (0..self.rows).map(|row| self.values.get(row * self.columns..(row + 1) * self.columns).unwrap_or(&[]))
+        (0..self.count).map(|row| {
+            self.values
+                .get(row * self.columns..(row + 1) * self.columns)
+                .unwrap_or(&[])
+        })
     }
 }
 
 /// Elements of a numeric tensor as floats.
 fn floats(tensor: &Tensor) -> TractResult<Vec<f32>> {
-    ensure!(tensor.datum_type() != DatumType::String, "expected a numeric input, got strings");
+    ensure!(
+        tensor.datum_type() != DatumType::String,
+        "expected a numeric input, got strings"
+    );
     let tensor = tensor.cast_to::<f32>()?;
     Ok(slice::<f32>(&tensor)?.to_vec())
 }
@@ -276,7 +295,10 @@ impl Labels {
     /// The labels with these indices.
     fn pick(&self, indices: &[usize]) -> TractResult<Tensor> {
         fn pick<T: Datum>(labels: &[T], indices: &[usize]) -> TractResult<Tensor> {
-            let picked = indices.iter().map(|i| labels.get(*i).cloned()).collect::<Option<Vec<_>>>();
+            let picked = indices
+                .iter()
+                .map(|i| labels.get(*i).cloned())
+                .collect::<Option<Vec<_>>>();
             tensor_of(&[indices.len()], picked.context("class without a label")?)
         }
         match self {
