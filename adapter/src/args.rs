@@ -1,4 +1,5 @@
-//! Flags and environment of `stowage-adapter onnx`. Names and defaults of the environment are ModelMesh's adapters'.
+//! Flags and environment of `stowage-adapter onnx`. Names and defaults of the environment are those of
+//! `ModelMesh`'s adapters.
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 

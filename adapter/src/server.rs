@@ -169,13 +169,11 @@ impl BoundServer {
             () = drain.started() => {}
         }
         set_health(&health, ServingStatus::NotServing).await;
-        match tokio::time::timeout(drain_timeout, serving).await {
-            Ok(result) => result.map(|_| ()),
-            Err(_) => {
-                tracing::warn!("requests were still in flight when the drain's time was up");
-                Ok(())
-            }
-        }
+        let Ok(result) = tokio::time::timeout(drain_timeout, serving).await else {
+            tracing::warn!("requests were still in flight when the drain's time was up");
+            return Ok(());
+        };
+        result.map(|_| ())
     }
 }
 

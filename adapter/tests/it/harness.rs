@@ -68,16 +68,39 @@ pub(crate) struct Case {
 }
 
 pub(crate) fn case(name: &str) -> Case {
+<<<<<<< HEAD
     let text = std::fs::read_to_string(models().join(format!("{name}.json"))).unwrap();
     let value: Value = serde_json::from_str(&text).unwrap();
     let tensors = |key: &str| value[key].as_array().unwrap().iter().map(expected).collect();
     Case {
         inputs: tensors("inputs"),
         outputs: tensors("outputs"),
+=======
+    let file = models().join(format!("{name}.json"));
+    Case {
+        inputs: read_tensors(&file, "inputs"),
+        outputs: read_tensors(&file, "outputs"),
+    }
+}
+
+/// Tensors of a request or an answer in V2's JSON form.
+pub(crate) fn read_tensors(file: &Path, key: &str) -> Vec<Expected> {
+    let value: Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+    value[key].as_array().unwrap().iter().map(expected).collect()
+}
+
+/// Elements of nested arrays, in order.
+fn flatten(value: &Value, flat: &mut Vec<Value>) {
+    match value {
+        Value::Array(values) => values.iter().for_each(|value| flatten(value, flat)),
+        value => flat.push(value.clone()),
+>>>>>>> adapter
     }
 }
 
 fn expected(value: &Value) -> Expected {
+    let mut data = Vec::new();
+    flatten(&value["data"], &mut data);
     Expected {
         name: value["name"].as_str().unwrap().to_owned(),
         datatype: value["datatype"].as_str().unwrap().parse().unwrap(),
@@ -87,7 +110,11 @@ fn expected(value: &Value) -> Expected {
             .iter()
             .map(|extent| extent.as_i64().unwrap())
             .collect(),
+<<<<<<< HEAD
         data: value["data"].as_array().unwrap().clone(),
+=======
+        data,
+>>>>>>> adapter
     }
 }
 

@@ -213,7 +213,7 @@ impl Kernel for LabelEncoder {
 
     fn size_bytes(&self) -> usize {
         let keys = match &self.keys {
-            Keys::Strings(keys) => keys.iter().map(|(key, _)| key.len() + 48).sum(),
+            Keys::Strings(keys) => keys.keys().map(|key| key.len() + 48).sum(),
             Keys::Ints(keys) => keys.len() * 24,
             Keys::Floats { keys, .. } => keys.len() * 24,
         };

@@ -1,6 +1,6 @@
 //! `TreeEnsembleClassifier` and `TreeEnsembleRegressor`: forests as one flat array of nodes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use tract_onnx::{model::ParsingContext, pb::NodeProto, tract_hir::internal::*};
 
@@ -295,16 +295,20 @@ fn roots(trees: &[i64], nodes: &[Node]) -> TractResult<Vec<u32>> {
         is_child[node.no as usize] = true;
     }
     let mut roots: Vec<u32> = Vec::new();
-    let mut seen: HashMap<i64, ()> = HashMap::new();
+    let mut seen: HashSet<i64> = HashSet::new();
     for (index, tree) in trees.iter().enumerate().filter(|(index, _)| !is_child[*index]) {
+<<<<<<< HEAD
         ensure!(
             seen.insert(*tree, ()).is_none(),
             "tree {tree} has more than one root"
         );
+=======
+        ensure!(seen.insert(*tree), "tree {tree} has more than one root");
+>>>>>>> adapter
         roots.push(u32::try_from(index)?);
     }
     for tree in trees {
-        ensure!(seen.contains_key(tree), "tree {tree} has no root");
+        ensure!(seen.contains(tree), "tree {tree} has no root");
     }
     Ok(roots)
 }
@@ -321,6 +325,10 @@ fn check_acyclic(nodes: &[Node], roots: &[u32]) -> TractResult<()> {
             stack.extend([node.yes, node.no]);
         }
     }
+    ensure!(
+        visited.iter().all(|visited| *visited),
+        "a node cannot be reached from a root"
+    );
     Ok(())
 }
 
@@ -363,7 +371,9 @@ impl TreeRegressor {
             Aggregate::Average => {
                 self.forest.sum(row, scores, touched);
                 let trees = self.forest.roots.len() as f32;
-                scores.iter_mut().for_each(|score| *score /= trees);
+                for score in scores.iter_mut() {
+                    *score /= trees;
+                }
             }
             Aggregate::Min => self.extreme(row, scores, touched, |new, old| new < old),
             Aggregate::Max => self.extreme(row, scores, touched, |new, old| new > old),
@@ -414,14 +424,14 @@ impl Kernel for TreeRegressor {
         let rows = Rows::of(only(inputs)?)?;
         self.forest.check(&rows)?;
         let targets = self.forest.targets;
-        let mut answers = vec![0.0; rows.rows * targets];
+        let mut answers = vec![0.0; rows.count * targets];
         let mut touched = vec![false; targets];
         for (row, scores) in rows.iter().zip(answers.chunks_exact_mut(targets)) {
             touched.fill(false);
             self.score(row, scores, &mut touched);
             self.post.apply(scores);
         }
-        Ok(tvec![tensor_of(&[rows.rows, targets], answers)?])
+        Ok(tvec![tensor_of(&[rows.count, targets], answers)?])
     }
 
     fn size_bytes(&self) -> usize {
@@ -514,8 +524,8 @@ impl Kernel for TreeClassifier {
         let rows = Rows::of(only(inputs)?)?;
         self.forest.check(&rows)?;
         let classes = self.labels.len();
-        let mut winners = Vec::with_capacity(rows.rows);
-        let mut answers = vec![0.0; rows.rows * classes];
+        let mut winners = Vec::with_capacity(rows.count);
+        let mut answers = vec![0.0; rows.count * classes];
         let mut touched = vec![false; classes];
         for (row, scores) in rows.iter().zip(answers.chunks_exact_mut(classes)) {
             self.forest.sum(row, scores, &mut touched);
@@ -523,7 +533,11 @@ impl Kernel for TreeClassifier {
         }
         Ok(tvec![
             self.labels.pick(&winners)?,
+<<<<<<< HEAD
             tensor_of(&[rows.rows, classes], answers)?
+=======
+            tensor_of(&[rows.count, classes], answers)?
+>>>>>>> adapter
         ])
     }
 
