@@ -14,7 +14,7 @@ use crate::support::{
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_in_flight_are_answered() {
     let folder = stowage::models_folder();
-    onnx::place(folder.path(), "heavy.onnx", &onnx::weighing(128));
+    onnx::place(folder.path(), "heavy.onnx", &onnx::weighing(16));
     let mut server = Stowage::start(folder.path(), "4GiB").await;
     let calls: Vec<_> = (0..4)
         .map(|_| {
