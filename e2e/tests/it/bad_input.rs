@@ -251,10 +251,7 @@ async fn unknown_models() {
             .await
             .expect("the server answers");
         assert_eq!(answer.status, 404, "{path}: {:?}", answer.body);
-        assert!(
-            answer.error(StatusCode::NOT_FOUND).contains("not found"),
-            "{path}"
-        );
+        answer.error(StatusCode::NOT_FOUND);
     }
     server.check_alive().await;
     answers::check_still_serves(server.rest()).await;
