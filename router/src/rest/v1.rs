@@ -214,6 +214,3 @@ fn bounded(shape: &[i64]) -> Result<&[i64], String> {
         Ok(shape)
     }
 }
-
-#[cfg(test)]
-mod tests;

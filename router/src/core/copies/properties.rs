@@ -84,14 +84,11 @@ fn report(copies: &mut Copies, call: Call, outcome: &Outcome, now: u64) {
 }
 
 fn answer(world: &mut World, call: Call, outcome: &Outcome) {
-    match call {
-        Call::Unload(generation) => {
-            world.unloaded(generation, if outcome.fails { Err("no") } else { Ok(()) });
-        }
-        _ => {
-            world.calls.remove(&call);
-            world.sizing(|copies, now| report(copies, call, outcome, now));
-        }
+    if let Call::Unload(generation) = call {
+        world.unloaded(generation, if outcome.fails { Err("no") } else { Ok(()) });
+    } else {
+        world.calls.remove(&call);
+        world.sizing(|copies, now| report(copies, call, outcome, now));
     }
 }
 
@@ -200,7 +197,7 @@ fn run(limits: Limits, steps: Vec<Step>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
 
     #[test]
     fn any_order_of_events_keeps_the_books(steps in vec(step(), 1..250)) {

@@ -328,11 +328,11 @@ impl World {
                 Phase::Predicting | Phase::Waiting { .. } | Phase::Loading | Phase::Sizing
             )
         };
-        let turns = copies.copies.values().filter(|copy| in_turn(copy.phase)).count();
+        let turns = copies.held.values().filter(|copy| in_turn(copy.phase)).count();
         assert_eq!(turns, copies.queue.running(), "turns do not add up");
         assert!(turns <= copies.limits.loading_concurrency);
         let queued = copies
-            .copies
+            .held
             .values()
             .filter(|copy| copy.phase == Phase::Queued)
             .count();
@@ -341,7 +341,7 @@ impl World {
             queued == 0 || turns == copies.limits.loading_concurrency,
             "a free turn while loads wait"
         );
-        for (generation, copy) in &copies.copies {
+        for (generation, copy) in &copies.held {
             let waits = copies.waiting.contains(generation);
             assert_eq!(
                 waits,
@@ -391,7 +391,7 @@ impl World {
                 "asked for, but nothing moves"
             );
         }
-        places += copies.copies.values().map(|copy| copy.slots.len()).sum::<usize>();
+        places += copies.held.values().map(|copy| copy.slots.len()).sum::<usize>();
         assert_eq!(
             places,
             copies.waiters.len(),
