@@ -12,8 +12,8 @@ use crate::support::{
     stowage::{self, Stowage},
 };
 
-/// Enough to notice a server that has a thread or a lock per connection.
-const STALLED: usize = 64;
+/// More than a server should have in threads, or in places that a stalled client holds.
+const STALLED: usize = 400;
 
 /// What an HTTP/2 client sends first: preface and empty settings.
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
