@@ -19,4 +19,4 @@ PATH=$PATH:/usr/sbin target/release/proxy-bench "$@"
 
 [ $# -eq 0 ] || exit 0
 # Pure code: no sockets, no other process.
-cargo bench --locked -p router --benches
+cargo bench --locked -p router --bench '*'
