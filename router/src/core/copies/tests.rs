@@ -345,6 +345,40 @@ fn a_burst_of_loads_evicts_exactly_what_it_needs() {
 }
 
 #[test]
+fn a_small_load_does_not_take_the_memory_that_a_large_one_waits_for() {
+    let mut world = World::new(Limits {
+        loading_concurrency: 3,
+        ..limits()
+    });
+    world.acquire("busy").unwrap();
+    world.predicted("busy", Some(60));
+    world.loaded("busy", 60, 0);
+    world.acquire("large").unwrap();
+    world.predicted("large", Some(90));
+    for id in ["small", "smaller"] {
+        world.acquire(id).unwrap();
+        world.predicted(id, Some(10));
+        assert_eq!(
+            state(&world, id),
+            CopyState::Waiting,
+            "there is room, but not for those behind"
+        );
+    }
+    let busy = world.generation("busy");
+    world.leave_all();
+    world.unloaded(busy, Ok(()));
+    assert_eq!(
+        (state(&world, "large"), state(&world, "small")),
+        (CopyState::Loading, CopyState::Loading)
+    );
+    assert_eq!(
+        state(&world, "smaller"),
+        CopyState::Waiting,
+        "until the large one is loaded and can be evicted"
+    );
+}
+
+#[test]
 fn a_model_that_measures_more_than_everything_is_unloaded_and_failed() {
     let mut world = world();
     world.load("small", 40);
