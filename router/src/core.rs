@@ -3,3 +3,4 @@
 pub mod cache;
 pub mod copies;
 pub mod queue;
+pub mod registry;

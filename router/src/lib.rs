@@ -4,8 +4,29 @@
 //! listen -> request -> route -> (cache: load on a miss) -> upstream -> respond
 //! ```
 
+pub mod args;
+pub mod body;
 pub mod cache;
+pub mod console;
 pub mod core;
+pub mod edit;
+pub mod exchange;
+pub mod failure;
+pub mod keepalive;
+pub mod listen;
+pub mod local;
+pub mod management;
+pub mod mesh;
 pub mod metrics;
 pub mod model;
+pub mod observe;
+pub mod plane;
+pub mod request;
+pub mod respond;
+pub mod rest;
+pub mod rules;
+pub mod run;
 pub mod runtime;
+pub mod server;
+pub mod upstream;
+pub mod wire;

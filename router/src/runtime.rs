@@ -8,6 +8,10 @@ use tonic::Status;
 
 use crate::model::{ModelId, ModelSpec};
 
+mod remote;
+
+pub use remote::RemoteRuntime;
+
 /// Loads, sizes and unloads models. The contract of each call is `mmesh.ModelRuntime`'s.
 ///
 /// Dropping the future of a call cancels it.

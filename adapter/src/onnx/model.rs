@@ -1,0 +1,188 @@
+//! A loaded model with everything that is kept about it while it serves.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use tokio::sync::Semaphore;
+use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
+
+use super::engine::LoadedModel;
+
+/// A model that serves.
+pub(super) struct Served {
+    pub(super) id: Arc<str>,
+    /// Path as it was given, by which a repeated load is recognized.
+    pub(super) path: String,
+    pub(super) model: Box<dyn LoadedModel>,
+    pub(super) stats: Arc<Stats>,
+    /// Inferences that may run at once.
+    pub(super) slots: Option<Arc<Semaphore>>,
+    /// Inferences that wait for a slot.
+    pub(super) waiting: AtomicUsize,
+    /// Inferences that have begun; closed by the unload.
+    inflight: TaskTracker,
+}
+
+impl fmt::Debug for Served {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Served")
+            .field("id", &self.id)
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Served {
+    pub(super) fn new(id: &Arc<str>, path: String, model: Box<dyn LoadedModel>, limit: Option<u32>) -> Self {
+        Self {
+            id: Arc::clone(id),
+            path,
+            model,
+            stats: Arc::default(),
+            slots: limit.map(|limit| Arc::new(Semaphore::new(limit as usize))),
+            waiting: AtomicUsize::new(0),
+            inflight: TaskTracker::new(),
+        }
+    }
+
+    pub(super) fn size_bytes(&self) -> u64 {
+        self.model.size_bytes()
+    }
+
+    /// Begins an inference; `None` once the unload has begun.
+    pub(super) fn enter(self: Arc<Self>) -> Option<Entered> {
+        let token = self.inflight.token();
+        // In this order: an unload that did not see the token has closed before the question.
+        (!self.inflight.is_closed()).then_some(Entered {
+            served: self,
+            _token: token,
+        })
+    }
+
+    /// Lets nobody in any more and waits for those who are.
+    pub(super) async fn drained(&self) {
+        self.inflight.close();
+        self.inflight.wait().await;
+    }
+}
+
+/// One inference on a model, which stays in memory for as long as this lives.
+#[derive(Debug)]
+pub(super) struct Entered {
+    // Dropped before the token: when the last token is gone, so are the references.
+    pub(super) served: Arc<Served>,
+    _token: TaskTrackerToken,
+}
+
+/// Counters of one model; times in nanoseconds.
+#[derive(Debug, Default)]
+pub(super) struct Stats {
+    pub(super) success: Counter,
+    pub(super) fail: Counter,
+    pub(super) queue: Counter,
+    pub(super) input: Counter,
+    pub(super) infer: Counter,
+    pub(super) output: Counter,
+    /// Rows that were asked for; a request without a batch dimension is one.
+    pub(super) inferences: AtomicU64,
+    last_ms: AtomicU64,
+    cost: Cost,
+}
+
+/// How often something happened, and how long it took in all.
+#[derive(Debug, Default)]
+pub(super) struct Counter {
+    count: AtomicU64,
+    ns: AtomicU64,
+}
+
+impl Counter {
+    pub(super) fn add(&self, took: Duration) {
+        self.count.fetch_add(1, Relaxed);
+        self.ns.fetch_add(nanos(took), Relaxed);
+    }
+
+    pub(super) fn read(&self) -> (u64, u64) {
+        (self.count.load(Relaxed), self.ns.load(Relaxed))
+    }
+}
+
+impl Stats {
+    pub(super) fn touch(&self) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.last_ms
+            .store(u64::try_from(now.as_millis()).unwrap_or(u64::MAX), Relaxed);
+    }
+
+    pub(super) fn last_ms(&self) -> u64 {
+        self.last_ms.load(Relaxed)
+    }
+
+    pub(super) fn cost(&self) -> &Cost {
+        &self.cost
+    }
+}
+
+/// What one inference costs, learned from those that ran.
+#[derive(Debug, Default)]
+pub(super) struct Cost {
+    /// Nanoseconds of a typical inference; 0 = none has run.
+    ns: AtomicU64,
+    /// Input bytes of a typical inference.
+    bytes: AtomicU64,
+}
+
+impl Cost {
+    /// Learns from an inference: a quarter of the new, three of the old. Races lose a sample, nothing else.
+    pub(super) fn learn(&self, took: Duration, bytes: usize) {
+        let blend = |old: u64, new: u64| {
+            if old == 0 {
+                new
+            } else {
+                (old / 4 * 3).saturating_add(new / 4)
+            }
+        };
+        self.ns
+            .store(blend(self.ns.load(Relaxed), nanos(took)).max(1), Relaxed);
+        self.bytes
+            .store(blend(self.bytes.load(Relaxed), bytes as u64).max(1), Relaxed);
+    }
+
+    /// Expected time for this much input; `None` before the first inference. Larger inputs are expected to take
+    /// longer in proportion, smaller ones as long as usual.
+    pub(super) fn expect(&self, bytes: usize) -> Option<Duration> {
+        let ns = self.ns.load(Relaxed);
+        let usual = self.bytes.load(Relaxed).max(1);
+        let factor = (bytes as u64 / usual).max(1);
+        (ns > 0).then(|| Duration::from_nanos(ns.saturating_mul(factor)))
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cost_grows_with_the_input() {
+        let cost = Cost::default();
+        assert_eq!(cost.expect(100), None);
+        cost.learn(Duration::from_micros(100), 100);
+        assert_eq!(cost.expect(100), Some(Duration::from_micros(100)));
+        assert_eq!(cost.expect(1), Some(Duration::from_micros(100)));
+        assert_eq!(cost.expect(10_000), Some(Duration::from_millis(10)));
+        assert_eq!(
+            cost.expect(usize::MAX).map(|d| d > Duration::from_secs(1)),
+            Some(true)
+        );
+    }
+}

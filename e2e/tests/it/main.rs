@@ -1,0 +1,16 @@
+//! End to end: the built binaries, as processes, with real models and real clients.
+//!
+//! Needs the binaries beside the tests (`cargo build -p standalone -p router -p adapter --bins`); Python packages are
+//! installed by `scripts/venv.sh`.
+
+mod bad_input;
+mod bad_models;
+mod clients;
+mod command_line;
+mod eviction;
+mod examples;
+mod hostile_clients;
+mod shutdown;
+mod support;
+mod two_processes;
+mod watched_folder;

@@ -1,0 +1,88 @@
+//! SIGTERM: what is under way ends well, then the process does.
+
+use api::inference::{
+    ModelInferRequest, grpc_inference_service_client::GrpcInferenceServiceClient,
+    model_infer_request::InferInputTensor,
+};
+use tokio::net::TcpStream;
+
+use crate::support::{
+    SOON, answers, onnx, rest,
+    stowage::{self, Stowage},
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_in_flight_are_answered() {
+    let folder = stowage::models_folder();
+    onnx::place(folder.path(), "heavy.onnx", &onnx::weighing(128));
+    let mut server = Stowage::start(folder.path(), "4GiB").await;
+    let calls: Vec<_> = (0..4)
+        .map(|_| {
+            let rest = server.rest().to_owned();
+            tokio::spawn(async move { rest::infer(&rest, "heavy", onnx::request(7.0)).await })
+        })
+        .collect();
+    let grpc = tokio::spawn(ask_grpc(server.grpc().to_owned()));
+    let row = server.wait_for_state("heavy", &["LOADING", "LOADED"]).await;
+    assert_eq!(row.state, "LOADING", "the model is too small for this test");
+
+    server.process.terminate().expect("the process can be signaled");
+    for call in calls {
+        let answer = call.await.expect("the call ends").expect("the call is answered");
+        assert!((onnx::value(&answer) - 7.0).abs() < 1e-6);
+    }
+    let value = grpc.await.expect("the call ends");
+    assert!((value - 7.0).abs() < 1e-6, "{value}");
+    let status = server.process.wait(SOON).await.expect("the process ends");
+    assert_eq!(status.code(), Some(0), "{}", server.process.output());
+    assert!(TcpStream::connect(server.rest()).await.is_err());
+}
+
+async fn ask_grpc(address: String) -> f32 {
+    let mut client = GrpcInferenceServiceClient::connect(format!("http://{address}"))
+        .await
+        .expect("the server can be reached");
+    let input = InferInputTensor {
+        name: "x".to_owned(),
+        datatype: "FP32".to_owned(),
+        shape: vec![1, 1],
+        ..InferInputTensor::default()
+    };
+    let call = ModelInferRequest {
+        model_name: "heavy".to_owned(),
+        inputs: vec![input],
+        raw_input_contents: vec![7_f32.to_le_bytes().to_vec().into()],
+        ..ModelInferRequest::default()
+    };
+    let answer = client
+        .model_infer(call)
+        .await
+        .expect("the call is answered")
+        .into_inner();
+    let raw: [u8; 4] = answer.raw_output_contents[0][..].try_into().expect("one number");
+    f32::from_le_bytes(raw)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_server_ends_although_clients_are_connected() {
+    let mut server = Stowage::examples().await;
+    let mut connection = rest::Connection::open(server.rest())
+        .await
+        .expect("the server can be reached");
+    let call = rest::request(
+        http::Method::POST,
+        "/v2/models/iris/infer",
+        answers::request("iris"),
+    );
+    answers::check(
+        "iris",
+        &connection.send(call).await.expect("the server answers").json(),
+    );
+    let _grpc = GrpcInferenceServiceClient::connect(format!("http://{}", server.grpc()))
+        .await
+        .expect("the server can be reached");
+
+    server.process.terminate().expect("the process can be signaled");
+    let status = server.process.wait(SOON).await.expect("the process ends");
+    assert_eq!(status.code(), Some(0), "{}", server.process.output());
+}

@@ -1,0 +1,207 @@
+//! One call at a model server: its request being sent while its response comes back.
+
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::Request;
+
+use crate::{
+    body::RequestBody,
+    cache::Lease,
+    edit::Editor,
+    failure::Failure,
+    upstream::{Call, CallError, Frame, Head, Upstream},
+};
+
+/// Why an exchange broke off.
+#[derive(Debug)]
+pub enum Broken {
+    /// On the client's side, or by what it sent.
+    Client(Failure),
+    /// On the model server's side.
+    Server(CallError),
+}
+
+impl From<Failure> for Broken {
+    fn from(failure: Failure) -> Self {
+        Self::Client(failure)
+    }
+}
+
+impl From<CallError> for Broken {
+    fn from(error: CallError) -> Self {
+        Self::Server(error)
+    }
+}
+
+/// A call under way. Dropping it cancels it at the server and ends the lease.
+#[derive(Debug)]
+pub struct Exchange {
+    call: Call,
+    outgoing: Outgoing,
+    /// A frame that was read ahead of its turn.
+    ahead: Option<Frame>,
+    lease: Option<Lease>,
+}
+
+/// The request on its way.
+#[derive(Debug)]
+struct Outgoing {
+    body: RequestBody,
+    editor: Option<Editor>,
+    /// Taken from the body, not yet through the editor.
+    input: Bytes,
+    /// Ready to be sent.
+    piece: Bytes,
+    done: bool,
+}
+
+impl Outgoing {
+    /// Everything there is to send, when it is all here.
+    fn whole(&mut self) -> Result<Vec<Bytes>, Failure> {
+        let mut pieces = Vec::with_capacity(2);
+        while let Some(chunk) = self.body.next_held() {
+            match &mut self.editor {
+                None => pieces.push(chunk),
+                Some(editor) => {
+                    self.input = chunk;
+                    while let Some(piece) = editor.next(&mut self.input)? {
+                        pieces.push(piece);
+                    }
+                }
+            }
+        }
+        self.done = true;
+        Ok(pieces)
+    }
+
+    /// Sends as much as is there and as the server takes.
+    fn poll(&mut self, call: &mut Call, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+        while !self.done {
+            if self.piece.is_empty() && !self.fill(cx)?.is_ready() {
+                return Poll::Pending;
+            }
+            let end = self.body.is_finished() && self.input.is_empty();
+            if call.poll_send(cx, &mut self.piece, end)?.is_pending() {
+                return Poll::Pending;
+            }
+            self.done = end;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Gets the next piece; leaves it empty at the end of the body.
+    fn fill(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, Failure> {
+        loop {
+            if let Some(editor) = &mut self.editor
+                && let Some(piece) = editor.next(&mut self.input)?
+            {
+                self.piece = piece;
+                return Ok(Poll::Ready(()));
+            }
+            match self.body.poll_chunk(cx) {
+                Poll::Pending => return Ok(Poll::Pending),
+                Poll::Ready(None) => return Ok(Poll::Ready(())),
+                Poll::Ready(Some(Err(failure))) => return Err(failure),
+                Poll::Ready(Some(Ok(chunk))) if self.editor.is_some() => self.input = chunk,
+                Poll::Ready(Some(Ok(chunk))) => {
+                    self.piece = chunk;
+                    return Ok(Poll::Ready(()));
+                }
+            }
+        }
+    }
+}
+
+impl Exchange {
+    /// Starts a call. On failure the body comes back, so that it can be played again.
+    pub async fn start(
+        upstream: &Upstream,
+        request: Request<()>,
+        body: RequestBody,
+        editor: Option<Editor>,
+        lease: Option<Lease>,
+    ) -> Result<Self, (Broken, RequestBody, Option<Lease>)> {
+        let mut outgoing = Outgoing {
+            body,
+            editor,
+            input: Bytes::new(),
+            piece: Bytes::new(),
+            done: false,
+        };
+        // Most requests are one chunk that is here already; handing it over whole spares the bookkeeping of windows.
+        let mut whole = None;
+        if outgoing.body.is_complete() {
+            match outgoing.whole() {
+                Ok(pieces) => whole = Some(pieces),
+                Err(failure) => return Err((failure.into(), outgoing.body, lease)),
+            }
+        }
+        match upstream.start(request, whole).await {
+            Ok(call) => Ok(Self {
+                call,
+                outgoing,
+                ahead: None,
+                lease,
+            }),
+            Err(error) => Err((error.into(), outgoing.body, lease)),
+        }
+    }
+
+    /// The beginning of the response.
+    pub async fn head(&mut self) -> Result<Head, Broken> {
+        std::future::poll_fn(|cx| {
+            // A server may answer before it has read everything: the response counts, not what is left of the request.
+            if let Poll::Ready(Err(broken @ Broken::Client(_))) = self.outgoing.poll(&mut self.call, cx) {
+                return Poll::Ready(Err(broken));
+            }
+            self.call.poll_head(cx).map_err(Broken::from)
+        })
+        .await
+    }
+
+    /// Reads the next frame ahead: waits for it, or takes it only when it is there.
+    pub async fn look_ahead(&mut self, wait: bool) -> Result<Option<&Frame>, Broken> {
+        if self.ahead.is_none() {
+            self.ahead = std::future::poll_fn(|cx| match self.poll_frame(cx) {
+                Poll::Pending if wait => Poll::Pending,
+                Poll::Pending | Poll::Ready(None) => Poll::Ready(Ok(None)),
+                Poll::Ready(Some(frame)) => Poll::Ready(frame.map(Some)),
+            })
+            .await?;
+        }
+        Ok(self.ahead.as_ref())
+    }
+
+    /// The next piece of the response.
+    pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, Broken>>> {
+        if let Some(frame) = self.ahead.take() {
+            return Poll::Ready(Some(Ok(frame)));
+        }
+        if !self.outgoing.done
+            && let Poll::Ready(Err(broken @ Broken::Client(_))) = self.outgoing.poll(&mut self.call, cx)
+        {
+            return Poll::Ready(Some(Err(broken)));
+        }
+        self.call
+            .poll_frame(cx)
+            .map(|frame| frame.map(|frame| frame.map_err(Broken::from)))
+    }
+
+    /// The response counts: lets go of what was kept to play the request again.
+    pub fn settle(&mut self) {
+        self.outgoing.body.settle();
+    }
+
+    /// Gives up the call, and gives back what is needed to make it again; `None` when the request was not kept.
+    pub fn unwind(self) -> Option<(RequestBody, Option<Lease>)> {
+        let Self {
+            call,
+            outgoing: Outgoing { mut body, .. },
+            lease,
+            ..
+        } = self;
+        drop(call);
+        body.rewind().then_some((body, lease))
+    }
+}

@@ -1,0 +1,167 @@
+//! Accepts HTTP/2 connections and hands their streams to [`crate::respond`].
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use h2::server::Connection;
+use kit::drain::Drain;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    time,
+};
+
+use crate::{failure::Failure, keepalive, plane::Plane, respond};
+
+/// Limits of the gRPC listener.
+#[derive(Clone, Debug)]
+pub struct ListenOptions {
+    /// Connections at once; more wait in the kernel's queue.
+    pub connections: usize,
+    /// Streams of one connection at once.
+    pub streams: u32,
+    /// Calls at once over all connections; more are answered RESOURCE_EXHAUSTED.
+    pub calls: usize,
+    /// Largest header list in bytes.
+    pub header_list: u32,
+}
+
+impl Default for ListenOptions {
+    fn default() -> Self {
+        // Streams: gRPC clients put up to a few hundred calls on a connection. Calls: some kB of state each.
+        Self {
+            connections: 4096,
+            streams: 1024,
+            calls: 16_384,
+            header_list: 16 << 10,
+        }
+    }
+}
+
+/// A client must say its first HTTP/2 words within this time.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Receive window of a stream and of a connection: a large tensor should not wait for window updates.
+const STREAM_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = 4 << 20;
+/// Largest frame that clients may send: fewer, larger frames for large tensors.
+const FRAME: u32 = 64 << 10;
+/// A connection that does not answer a ping for so long is dead.
+const PING: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(20));
+/// Pause after the kernel refused a connection, for example for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Accepts connections until the drain starts, then lets those that are open finish.
+pub async fn run(listener: TcpListener, plane: Arc<Plane>, options: ListenOptions, drain: Drain) {
+    let connections = Arc::new(Semaphore::new(options.connections));
+    let calls = Arc::new(Semaphore::new(options.calls));
+    let options = Arc::new(options);
+    loop {
+        let place = tokio::select! {
+            () = drain.started() => return,
+            place = connections.clone().acquire_owned() => place,
+        };
+        let accepted = tokio::select! {
+            () = drain.started() => return,
+            accepted = listener.accept() => accepted,
+        };
+        let (socket, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "failed to accept a connection");
+                time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let (plane, options, calls, drain) = (plane.clone(), options.clone(), calls.clone(), drain.clone());
+        tokio::spawn(async move {
+            let _place = place;
+            let _guard = drain.guard();
+            if let Err(error) = connection(socket, plane, &options, calls, &drain).await {
+                log_end(peer, &error);
+            }
+        });
+    }
+}
+
+fn log_end(peer: SocketAddr, error: &io::Error) {
+    tracing::debug!(%peer, %error, "connection ended");
+}
+
+async fn connection(
+    socket: TcpStream,
+    plane: Arc<Plane>,
+    options: &ListenOptions,
+    calls: Arc<Semaphore>,
+    drain: &Drain,
+) -> io::Result<()> {
+    socket.set_nodelay(true)?;
+    let mut builder = h2::server::Builder::new();
+    builder
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_frame_size(FRAME)
+        .max_concurrent_streams(options.streams)
+        .max_header_list_size(options.header_list);
+    let handshake = builder.handshake::<_, Bytes>(socket);
+    let mut connection = time::timeout(HANDSHAKE_TIMEOUT, handshake)
+        .await
+        .map_err(io::Error::other)?
+        .map_err(io::Error::other)?;
+    let pings = connection.ping_pong();
+    let dead = async {
+        match pings {
+            Some(pings) => keepalive::dead(pings, PING.0, PING.1).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        end = streams(&mut connection, &plane, &calls, drain) => end,
+        () = dead => Err(io::Error::other("the client does not answer pings")),
+    }
+}
+
+/// Starts a task for each stream; returns when the connection has ended.
+async fn streams(
+    connection: &mut Connection<TcpStream, Bytes>,
+    plane: &Arc<Plane>,
+    calls: &Arc<Semaphore>,
+    drain: &Drain,
+) -> io::Result<()> {
+    let mut draining = std::pin::pin!(drain.started());
+    let mut told = false;
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            accepted = connection.accept() => accepted,
+            () = &mut draining, if !told => {
+                // GOAWAY: the client opens its next streams elsewhere, those that are open go on.
+                connection.graceful_shutdown();
+                told = true;
+                continue;
+            }
+        };
+        let (request, mut respond) = match accepted {
+            None => return Ok(()),
+            Some(Err(error)) => return Err(io::Error::other(error)),
+            Some(Ok(stream)) => stream,
+        };
+        match calls.clone().try_acquire_owned() {
+            Ok(place) => {
+                let plane = plane.clone();
+                tokio::spawn(async move {
+                    respond::serve(plane, request, respond).await;
+                    drop(place);
+                });
+            }
+            Err(_) => {
+                let failure = Failure::new(
+                    tonic::Code::ResourceExhausted,
+                    "too many calls at once; try again later",
+                );
+                let mut response = http::Response::new(());
+                *response.headers_mut() = failure.headers();
+                let _ = respond.send_response(response, true);
+            }
+        }
+    }
+}

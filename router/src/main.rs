@@ -1,0 +1,14 @@
+//! `stowage-router`: see `--help`.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use router::{args::Args, run};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    kit::exit::finish(run::main(&args))
+}

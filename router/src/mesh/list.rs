@@ -1,0 +1,101 @@
+//! Listing of models for people and tools.
+
+use api::mesh_v1::Model;
+
+use crate::{
+    cache::CopyState,
+    core::registry::{Listed, VModelId},
+    model::{ModelId, version_prefix},
+};
+
+use super::Mesh;
+
+/// Models in one page, at most.
+pub(crate) const MAX_PAGE: usize = 1_000;
+
+impl Mesh {
+    /// At most `limit` models (and at most [`MAX_PAGE`]) with an id after `after`, in order of id.
+    pub fn list(&self, after: &str, limit: usize) -> Vec<Model> {
+        let page = self.state.lock().registry.list(after, limit.min(MAX_PAGE));
+        page.into_iter().map(|listed| self.describe(listed)).collect()
+    }
+
+    /// At most `limit` names of vmodels after `after`, in order.
+    pub(crate) fn list_vmodels(&self, after: &str, limit: usize) -> Vec<VModelId> {
+        self.state
+            .lock()
+            .registry
+            .list_vmodels(after, limit.min(MAX_PAGE))
+    }
+
+    /// The models in a page of at most `limit` that no vmodel serves, in order of id, and where the page ends.
+    pub(crate) fn list_unnamed(&self, after: &str, limit: usize) -> (Vec<ModelId>, Option<ModelId>) {
+        let page = self.state.lock().registry.list(after, limit.min(MAX_PAGE));
+        let last = page.last().map(|listed| listed.id.clone());
+        (
+            page.into_iter()
+                .filter(|listed| listed.vmodel.is_none())
+                .map(|listed| listed.id)
+                .collect(),
+            last,
+        )
+    }
+
+    /// Names of the versions of `name` that are registered by names of their own; at most [`MAX_PAGE`] vmodels and
+    /// as many models.
+    pub(crate) fn versions(&self, name: &str) -> Vec<String> {
+        let prefix = version_prefix(name);
+        let state = self.state.lock();
+        let vmodels = state.registry.list_vmodels(&prefix, MAX_PAGE);
+        let models = state.registry.list(&prefix, MAX_PAGE);
+        let vmodels = vmodels
+            .iter()
+            .map(VModelId::as_str)
+            .take_while(|id| id.starts_with(&prefix));
+        let models = models
+            .iter()
+            .map(|listed| listed.id.as_str())
+            .take_while(|id| id.starts_with(&prefix));
+        vmodels.chain(models).map(str::to_owned).collect()
+    }
+
+    /// Some version of this name is registered by a name of its own.
+    pub(crate) fn has_versions(&self, name: &str) -> bool {
+        let prefix = version_prefix(name);
+        let state = self.state.lock();
+        let vmodel = state.registry.list_vmodels(&prefix, 1).pop();
+        let model = state.registry.list(&prefix, 1).pop();
+        vmodel.is_some_and(|id| id.starts_with(&prefix)) || model.is_some_and(|m| m.id.starts_with(&prefix))
+    }
+
+    fn describe(&self, listed: Listed) -> Model {
+        let Listed { id, record, vmodel } = listed;
+        let copy = self.cache.copy(&id);
+        let model = Model {
+            name: vmodel.map_or_else(|| id.to_string(), |vmodel| vmodel.to_string()),
+            model_id: id.to_string(),
+            state: "NOT_LOADED".to_owned(),
+            r#type: record.spec.kind.clone(),
+            path: record.spec.path.clone(),
+            ..Model::default()
+        };
+        let Some(copy) = copy else { return model };
+        let state = match copy.state {
+            CopyState::NotLoaded => "NOT_LOADED",
+            CopyState::Queued | CopyState::Waiting => "QUEUED",
+            CopyState::Loading | CopyState::Sizing => "LOADING",
+            CopyState::Loaded => "LOADED",
+            CopyState::Unloading => "UNLOADING",
+            CopyState::Failed => "LOADING_FAILED",
+        };
+        Model {
+            state: state.to_owned(),
+            size_bytes: copy.size_bytes,
+            last_used_ms: copy.last_used_ms,
+            loads: copy.loads,
+            evictions: copy.evictions,
+            error: copy.failure.map(|failure| failure.message).unwrap_or_default(),
+            ..model
+        }
+    }
+}

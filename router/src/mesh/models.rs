@@ -1,0 +1,174 @@
+//! Management of models.
+
+use std::sync::Arc;
+
+use api::mmesh::{
+    EnsureLoadedRequest, GetStatusRequest, ModelStatusInfo, RegisterModelRequest, UnregisterModelRequest,
+    model_status_info::ModelStatus,
+};
+use tonic::Status;
+
+use crate::{
+    cache::CacheError,
+    core::registry::{Registration, check_name},
+    model::ModelId,
+};
+
+use super::{Found, Kind, Mesh, not_found, now_ms, status};
+
+/// A load that failed this long ago is tried again at once when someone asks for it explicitly; before, it waits
+/// for the backoff as everyone else. Keeps a controller that repeats its request from loading in a loop.
+const RETRY_AT_ONCE_AFTER_MS: u64 = 3_000;
+
+impl Mesh {
+    /// Registers a model; with `loadNow` starts to load it, with `sync` waits for that. A load that fails is a
+    /// status, not an error.
+    pub async fn register(&self, req: RegisterModelRequest) -> Result<ModelStatusInfo, Status> {
+        let RegisterModelRequest {
+            model_id,
+            model_info,
+            load_now,
+            sync,
+            last_used_time,
+        } = req;
+        check_name("modelId", &model_id)?;
+        let id = ModelId::from(&*model_id);
+        let spec = status::spec(model_info.unwrap_or_default());
+        let registration = Registration {
+            load_now,
+            last_used: last_used_time,
+        };
+        let registered =
+            self.change(|registry, changes| registry.register(&id, spec, registration, now_ms(), changes))?;
+        if registered.created {
+            tracing::info!(model = %id, load_now, "model registered");
+        }
+        if !load_now {
+            return Ok(self.model_status(&id));
+        }
+        let found = Found {
+            id,
+            spec: Arc::clone(&registered.record.spec),
+        };
+        self.load_and_wait(&found, Some(registered.last_used), sync).await
+    }
+
+    /// Removes a model and unloads its copy; an unknown id succeeds.
+    #[expect(
+        clippy::unused_async,
+        reason = "a shared store, and copies elsewhere, are asked over the network"
+    )]
+    pub async fn unregister(&self, req: UnregisterModelRequest) -> Result<(), Status> {
+        let id = &*req.model_id;
+        let existed = self.change(|registry, changes| {
+            registry.unregister(id, changes)?;
+            Ok::<_, Status>(!changes.is_empty())
+        })?;
+        if existed {
+            tracing::info!(model = %id, "model unregistered");
+        }
+        Ok(())
+    }
+
+    /// Status of a model. No use of it.
+    #[expect(
+        clippy::unused_async,
+        reason = "a shared store, and copies elsewhere, are asked over the network"
+    )]
+    pub async fn status(&self, req: GetStatusRequest) -> Result<ModelStatusInfo, Status> {
+        if req.model_id.is_empty() {
+            return Err(Status::invalid_argument("must provide non-empty modelId"));
+        }
+        Ok(self.model_status(&req.model_id))
+    }
+
+    /// Starts to load a registered model, and with `sync` waits for it.
+    pub async fn ensure_loaded(&self, req: EnsureLoadedRequest) -> Result<ModelStatusInfo, Status> {
+        let EnsureLoadedRequest {
+            model_id,
+            last_used_time,
+            sync,
+        } = req;
+        if model_id.is_empty() {
+            return Err(Status::invalid_argument("must provide non-empty modelId"));
+        }
+        let found = self
+            .resolve(&model_id, Kind::Model)
+            .ok_or_else(|| not_found(Kind::Model))?;
+        let now = now_ms();
+        let last_used = (last_used_time != 0).then_some(last_used_time.min(now));
+        self.change(|registry, changes| registry.touch(&found.id, last_used.unwrap_or(now), changes));
+        self.load_and_wait(&found, last_used, sync).await
+    }
+
+    /// Loads the model that this name leads to and waits for it; what V2's repository extension wants.
+    pub async fn load_by_name(&self, name: &str) -> Result<(), Status> {
+        let found = self
+            .resolve(name, Kind::Either)
+            .ok_or_else(|| not_found(Kind::Either))?;
+        self.forgive(&found.id);
+        self.load(&found, None).map_err(|err| err.status())?;
+        self.cache
+            .wait_loaded(&found.id)
+            .await
+            .map_err(|err| err.status())
+    }
+
+    /// Drops the copies that this name and its versions lead to; the models stay registered.
+    pub fn unload_by_name(&self, name: &str) -> Result<(), Status> {
+        let found = self
+            .resolve(name, Kind::Either)
+            .ok_or_else(|| not_found(Kind::Either))?;
+        self.cache.remove(&found.id);
+        for version in self.versions(name) {
+            if let Some(found) = self.resolve(&version, Kind::Either) {
+                self.cache.remove(&found.id);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn model_status(&self, id: &str) -> ModelStatusInfo {
+        if self.resolve(id, Kind::Model).is_none() {
+            return status::of(ModelStatus::NotFound);
+        }
+        status::model_status(self.cache.copy(id), &self.options.instance_id)
+    }
+
+    /// Starts a load, and with `sync` waits for its end.
+    pub(super) async fn load_and_wait(
+        &self,
+        found: &Found,
+        last_used: Option<u64>,
+        sync: bool,
+    ) -> Result<ModelStatusInfo, Status> {
+        let mut result = self.load(found, last_used);
+        if result.is_ok() && sync {
+            result = self.cache.wait_loaded(&found.id).await;
+        }
+        match result {
+            Err(err) if status::is_load_failure(&err) => Ok(self.failed_status(&found.id, &err)),
+            // Loaded, and gone again; or removed: the status says which.
+            Ok(()) | Err(CacheError::NotLoading { .. } | CacheError::Removed { .. }) => {
+                Ok(self.model_status(&found.id))
+            }
+            Err(err) => Err(err.status()),
+        }
+    }
+
+    /// Lets go of a failure that is not quite fresh, so that the next load is tried at once.
+    pub(super) fn forgive(&self, id: &ModelId) {
+        let failure = self.cache.copy(id).and_then(|copy| copy.failure);
+        if failure.is_some_and(|failure| now_ms().saturating_sub(failure.at_ms) >= RETRY_AT_ONCE_AFTER_MS) {
+            self.cache.remove(id);
+        }
+    }
+
+    fn failed_status(&self, id: &ModelId, err: &CacheError) -> ModelStatusInfo {
+        let known = self.model_status(id);
+        match known.status() {
+            ModelStatus::LoadingFailed | ModelStatus::NotFound => known,
+            _ => status::failed(&err.to_string(), &self.options.instance_id, now_ms()),
+        }
+    }
+}

@@ -1,0 +1,575 @@
+//! The data plane: brings a call of any method to a loaded copy of its model.
+//!
+//! ```text
+//! classify -> find the model's name (headers, or the first message) -> enter a copy (loads on a miss)
+//!          -> send, ids spliced in -> response
+//!                 '- the runtime forgot the model, or never saw the request: once more, from what was kept
+//! ```
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use api::mmesh::RuntimeStatusResponse;
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request, Uri, request::Parts};
+use quick_cache::sync::Cache as BoundedMap;
+use tonic::Code;
+
+use crate::{
+    body::{ReplayBudget, RequestBody},
+    cache::Lease,
+    edit::{self, Editor, Encoding},
+    exchange::{Broken, Exchange},
+    failure::{self, Failure},
+    mesh::{Mesh, TryEnter},
+    metrics::Metrics,
+    model::versioned_name,
+    request::{self, Target},
+    rules::{Extract, NameKind, Rules, Verdict},
+    upstream::{Frame, Head, LocalService, Upstream},
+    wire::path::FieldPath,
+};
+
+mod many;
+mod unary;
+
+/// How often one request is sent: the first time, and again after the runtime forgot the model or refused the stream.
+const ATTEMPTS: usize = 3;
+/// Copies of which a NOT_FOUND is known to be the model's own answer.
+const GENUINE: usize = 10_000;
+
+/// Limits and manners of the data plane.
+#[derive(Clone, Debug)]
+pub struct PlaneOptions {
+    /// Largest message, both ways, in bytes.
+    pub message_limit: usize,
+    /// Memory for requests that may have to be sent again, in bytes.
+    pub replay_budget: usize,
+    /// Models of one call that run at once.
+    pub parallelism: usize,
+    /// The runtime's own status texts and UNAVAILABLE, instead of ModelMesh's prefixed texts and INTERNAL.
+    pub plain_statuses: bool,
+    /// Longest life of a call whose client sets no deadline.
+    pub longest_call: Duration,
+}
+
+/// See the module's text.
+#[derive(Debug)]
+pub struct Plane {
+    mesh: Arc<Mesh>,
+    upstream: Upstream,
+    rules: ArcSwap<Rules>,
+    /// What the runtime says of its methods; `None` = everything is allowed, nothing is injected.
+    methods: Option<Methods>,
+    local: LocalServices,
+    options: PlaneOptions,
+    budget: Arc<ReplayBudget>,
+    genuine: BoundedMap<u64, ()>,
+    metrics: Metrics,
+}
+
+/// Services that the router answers itself.
+#[derive(Debug)]
+pub struct LocalServices {
+    /// All of them.
+    pub service: LocalService,
+    /// Full names of services that are answered whole.
+    pub services: Vec<&'static str>,
+    /// Full paths of single methods of services that are otherwise the model server's.
+    pub methods: Vec<String>,
+}
+
+impl LocalServices {
+    fn serves(&self, path: &str) -> bool {
+        let service = path
+            .strip_prefix('/')
+            .and_then(|path| path.split_once('/'))
+            .map_or("", |(service, _)| service);
+        self.services.contains(&service) || self.methods.iter().any(|method| method == path)
+    }
+}
+
+#[derive(Debug)]
+struct Methods {
+    injection: HashMap<Box<str>, Option<FieldPath>>,
+    allow_any: bool,
+}
+
+impl Methods {
+    fn of(status: &RuntimeStatusResponse) -> Option<Self> {
+        let injection: HashMap<_, _> = status
+            .method_infos
+            .iter()
+            .map(|(method, info)| {
+                let path = FieldPath::new(&info.id_injection_path);
+                (format!("/{}", method.trim_start_matches('/')).into(), path)
+            })
+            .collect();
+        (!injection.is_empty()).then_some(Self {
+            injection,
+            allow_any: status.allow_any_method,
+        })
+    }
+}
+
+/// A call as it came in.
+#[derive(Debug)]
+pub struct Incoming {
+    /// Method path and metadata.
+    pub parts: Parts,
+    /// Messages.
+    pub body: RequestBody,
+    /// When the client gives up.
+    pub deadline: Option<Instant>,
+}
+
+/// A response of which the beginning is known.
+#[derive(Debug)]
+pub enum Reply {
+    /// It comes from a server.
+    Live(Head, Box<Exchange>),
+    /// It is complete: one message with its framing.
+    Ready(HeaderMap, Bytes),
+}
+
+/// Which model a call is for.
+struct Destination {
+    kind: NameKind,
+    names: Names,
+    /// Later messages must name what the first one named.
+    expect: Option<(FieldPath, String)>,
+    unary: bool,
+}
+
+enum Names {
+    One(String),
+    Many(Vec<crate::model::ModelId>),
+}
+
+impl Plane {
+    /// A data plane over a mesh whose runtime answers at `upstream`.
+    pub fn new(
+        mesh: Arc<Mesh>,
+        upstream: Upstream,
+        rules: Rules,
+        local: LocalServices,
+        options: PlaneOptions,
+        metrics: Metrics,
+    ) -> Self {
+        let methods = Methods::of(mesh.cache().runtime_status());
+        let budget = ReplayBudget::new(options.replay_budget);
+        let rules = ArcSwap::from_pointee(rules);
+        Self {
+            mesh,
+            upstream,
+            rules,
+            methods,
+            local,
+            options,
+            budget,
+            genuine: BoundedMap::new(GENUINE),
+            metrics,
+        }
+    }
+
+    /// Limits.
+    pub fn options(&self) -> &PlaneOptions {
+        &self.options
+    }
+
+    /// The registry and the cache behind it.
+    pub fn mesh(&self) -> &Arc<Mesh> {
+        &self.mesh
+    }
+
+    /// Counters and histograms.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Memory for requests that may be sent again.
+    pub fn budget(&self) -> &Arc<ReplayBudget> {
+        &self.budget
+    }
+
+    /// Takes new extraction rules; calls under way keep theirs.
+    pub fn set_rules(&self, rules: Rules) {
+        self.rules.store(Arc::new(rules));
+    }
+
+    /// Makes a call, up to the beginning of its response.
+    pub async fn call(&self, incoming: Incoming) -> Result<Reply, Failure> {
+        let path = incoming.parts.uri.path();
+        if self.local.serves(path) {
+            return self.call_local(incoming).await;
+        }
+        self.check_method(path)?;
+        self.call_model(incoming).await
+    }
+
+    async fn call_local(&self, incoming: Incoming) -> Result<Reply, Failure> {
+        let upstream = Upstream::Local(self.local.service.clone());
+        let request = Request::from_parts(incoming.parts, ());
+        let started = Exchange::start(&upstream, request, incoming.body, None, None).await;
+        let mut exchange = started.map_err(|(broken, ..)| broken_failure(broken))?;
+        let head = exchange.head().await.map_err(broken_failure)?;
+        exchange.settle();
+        Ok(Reply::Live(head, Box::new(exchange)))
+    }
+
+    fn check_method(&self, path: &str) -> Result<(), Failure> {
+        let denied = path.starts_with("/mmesh.ModelRuntime/")
+            || self
+                .methods
+                .as_ref()
+                .is_some_and(|methods| !methods.allow_any && !methods.injection.contains_key(path));
+        if denied {
+            let method = path.trim_start_matches('/');
+            let text = format!("{method}: UNIMPLEMENTED: Method not found or not permitted: {method}");
+            return Err(Failure::new(Code::Unimplemented, text));
+        }
+        Ok(())
+    }
+
+    async fn call_model(&self, mut incoming: Incoming) -> Result<Reply, Failure> {
+        let encoding = Encoding::of(&incoming.parts.headers);
+        let destination = self.destination(&mut incoming, encoding).await?;
+        let name = match destination.names {
+            Names::One(name) => name,
+            Names::Many(ids) => return self.call_many(incoming, destination.kind, ids).await,
+        };
+        let lease = self.enter(&name, destination.kind).await?;
+        request::strip(&mut incoming.parts.headers);
+        if let Some(deadline) = incoming.deadline {
+            let left = request::timeout_value(deadline.saturating_duration_since(Instant::now()));
+            incoming.parts.headers.insert("grpc-timeout", left);
+        }
+        if incoming.parts.uri.authority().is_none() {
+            incoming.parts.uri = uri(incoming.parts.uri.path())?;
+        }
+        incoming.body.poll_ahead().await?;
+        self.exchange(incoming, lease, destination.expect, encoding, destination.unary)
+            .await
+    }
+
+    /// Sends the request and waits for the response; again where that is safe and promising.
+    async fn exchange(
+        &self,
+        incoming: Incoming,
+        lease: Lease,
+        expect: Option<(FieldPath, String)>,
+        encoding: Encoding,
+        unary: bool,
+    ) -> Result<Reply, Failure> {
+        let Incoming { parts, mut body, .. } = incoming;
+        let (mut lease, mut attempt) = (Some(lease), 1);
+        loop {
+            let Some(held) = lease.take() else {
+                return Err(Failure::new(
+                    Code::Internal,
+                    "the call lost its copy of the model",
+                ));
+            };
+            let request = self.request(&parts, &held);
+            let editor = self.editor(parts.uri.path(), &held, expect.clone(), encoding);
+            let generation = held.generation();
+            let outcome = match Exchange::start(&self.upstream, request, body, editor, Some(held)).await {
+                Ok(exchange) => begin(exchange, unary).await,
+                Err((broken, body, lease)) => Err((broken, Some((body, lease)))),
+            };
+            let retry = attempt < ATTEMPTS;
+            match outcome {
+                Ok((mut head, mut exchange)) => {
+                    let lost = failure::code(&head.headers).is_some_and(|code| {
+                        code != Code::Ok && is_lost(code, &failure::message(&head.headers))
+                    });
+                    if lost && retry && self.genuine.get(&generation).is_none() {
+                        let Some((replay, Some(old))) = exchange.unwind() else {
+                            return Err(self.translate(parts.uri.path(), &head.headers));
+                        };
+                        tracing::info!(model = %old.id(), "the runtime no longer has the model; loading it again");
+                        let recovered = self.mesh.recover(old).await?;
+                        // Lost again right after a load: then it is the model's own answer, and no reason to reload.
+                        self.genuine.insert(recovered.generation(), ());
+                        (body, lease, attempt) = (replay, Some(recovered), attempt + 1);
+                        continue;
+                    }
+                    exchange.settle();
+                    self.translate_head(parts.uri.path(), &mut head);
+                    return Ok(Reply::Live(head, Box::new(exchange)));
+                }
+                Err((Broken::Server(error), Some((replay, Some(same))))) if retry && error.is_unsent() => {
+                    let mut replay = replay;
+                    if !replay.rewind() {
+                        return Err(self.broken(parts.uri.path(), Broken::Server(error)));
+                    }
+                    (body, lease, attempt) = (replay, Some(same), attempt + 1);
+                }
+                Err((broken, _)) => return Err(self.broken(parts.uri.path(), broken)),
+            }
+        }
+    }
+
+    fn request(&self, parts: &Parts, lease: &Lease) -> Request<()> {
+        let mut request = Request::new(());
+        *request.method_mut() = parts.method.clone();
+        *request.uri_mut() = parts.uri.clone();
+        *request.version_mut() = http::Version::HTTP_2;
+        *request.headers_mut() = parts.headers.clone();
+        let (binary, printable) = request::id_values(lease.id());
+        if let Some(value) = binary {
+            request
+                .headers_mut()
+                .insert(api::names::headers::MODEL_ID_BIN, value);
+        }
+        if let Some(value) = printable {
+            request.headers_mut().insert(api::names::headers::MODEL_ID, value);
+        }
+        request
+    }
+
+    fn editor(
+        &self,
+        path: &str,
+        lease: &Lease,
+        expect: Option<(FieldPath, String)>,
+        encoding: Encoding,
+    ) -> Option<Editor> {
+        let injection = self
+            .methods
+            .as_ref()
+            .and_then(|methods| methods.injection.get(path)?.clone());
+        let inject = injection.map(|path| (path, lease.id().as_str().to_owned()));
+        Editor::new(expect, inject, encoding, self.options.message_limit)
+    }
+
+    /// Finds out which model a call is for.
+    async fn destination(&self, incoming: &mut Incoming, encoding: Encoding) -> Result<Destination, Failure> {
+        let rules = self.rules.load();
+        let extract = match rules.of(incoming.parts.uri.path()) {
+            Verdict::Denied => return Err(Failure::new(Code::Unimplemented, "")),
+            Verdict::Headers => None,
+            Verdict::Extract(extract) => Some(extract),
+        };
+        let target = request::target(&incoming.parts.headers)?;
+        let unary = extract.is_some_and(|extract| extract.unary);
+        // With V2's own rules a header is the more explicit word; with configured rules the message is, as upstream.
+        let by_message = extract.filter(|extract| extract.kind != NameKind::Either || target == Target::None);
+        if let Some(extract) = by_message
+            && let Some((wire_name, version)) = self.peek(incoming, extract, encoding).await?
+        {
+            let name = if version.is_empty() {
+                wire_name.clone()
+            } else {
+                self.with_version(&wire_name, &version)
+            };
+            let expect = (!extract.unary).then(|| (extract.path.clone(), wire_name));
+            return Ok(Destination {
+                kind: extract.kind,
+                names: Names::One(name),
+                expect,
+                unary,
+            });
+        }
+        match target {
+            Target::One(kind, id) => Ok(Destination {
+                kind,
+                names: Names::One(id.as_str().to_owned()),
+                expect: None,
+                unary,
+            }),
+            Target::Many(kind, ids) => Ok(Destination {
+                kind,
+                names: Names::Many(ids),
+                expect: None,
+                unary,
+            }),
+            Target::None if extract.is_some() => Err(Failure::invalid(
+                "must include mm-model-id header, or the model's name in the request",
+            )),
+            Target::None => Err(Failure::invalid("must include mm-model-id header")),
+        }
+    }
+
+    /// The name for one version, where it is registered; else the name alone, and the runtime judges the version.
+    fn with_version(&self, name: &str, version: &str) -> String {
+        let versioned = versioned_name(name, version);
+        match self.mesh.lookup(&versioned, NameKind::Either) {
+            Some(_) => versioned.into_owned(),
+            None => name.to_owned(),
+        }
+    }
+
+    /// Name and version in the first message; `None` when it names no model.
+    async fn peek(
+        &self,
+        incoming: &mut Incoming,
+        extract: &Extract,
+        encoding: Encoding,
+    ) -> Result<Option<(String, String)>, Failure> {
+        let limit = self.options.message_limit;
+        let read = |message: &[u8], total: usize| {
+            let Some(name) = edit::read(&extract.path, message, total)? else {
+                return Ok(None);
+            };
+            let version = match &extract.version {
+                None => None,
+                Some(path) => match edit::read(path, message, total)? {
+                    None => return Ok(None),
+                    Some(version) => version,
+                },
+            };
+            Ok(Some((name.unwrap_or_default(), version.unwrap_or_default())))
+        };
+        let found = incoming
+            .body
+            .peek(|prefix, message| {
+                if !prefix.compressed {
+                    return read(message, prefix.length);
+                }
+                if message.len() < prefix.length {
+                    return Ok(None);
+                }
+                let plain = encoding.decode(message, limit)?;
+                read(&plain, plain.len())
+            })
+            .await?;
+        match found {
+            None => Err(Failure::new(
+                Code::Internal,
+                "half-closed without a request message",
+            )),
+            Some((name, _)) if name.is_empty() => Ok(None),
+            Some((name, _)) if name.len() > crate::model::ModelId::MAX_LEN => {
+                let longest = crate::model::ModelId::MAX_LEN;
+                Err(Failure::invalid(format!(
+                    "the model's name is longer than {longest} bytes"
+                )))
+            }
+            Some(found) => Ok(Some(found)),
+        }
+    }
+
+    async fn enter(&self, name: &str, kind: NameKind) -> Result<Lease, Failure> {
+        match self.mesh.try_enter(name, kind) {
+            TryEnter::Ready(lease) => Ok(lease),
+            TryEnter::Cold(_) | TryEnter::NotFound => {
+                self.mesh.enter(name, kind).await.map_err(Failure::from)
+            }
+        }
+    }
+
+    /// ModelMesh's texts for a runtime's error status, unless plain ones are asked for.
+    fn translate(&self, path: &str, headers: &HeaderMap) -> Failure {
+        let code = failure::code(headers).unwrap_or(Code::Unknown);
+        let text = failure::message(headers);
+        if self.options.plain_statuses {
+            return Failure::new(code, text);
+        }
+        let method = path.trim_start_matches('/');
+        if code == Code::Unavailable {
+            return Failure::new(
+                Code::Internal,
+                format!("ModelRuntime UNAVAILABLE: {method}: UNAVAILABLE: {text}"),
+            );
+        }
+        Failure::new(code, format!("{method}: {}: {text}", kit::status::name(code)))
+    }
+
+    /// The same, in the headers or trailers of a response.
+    pub fn translate_status(&self, path: &str, headers: &mut HeaderMap) {
+        if headers.get("grpc-status").is_none_or(|value| value == "0") || self.options.plain_statuses {
+            return;
+        }
+        let failure = self.translate(path, headers);
+        headers.remove("grpc-message");
+        headers.extend(failure.trailers());
+    }
+
+    fn translate_head(&self, path: &str, head: &mut Head) {
+        if head.end {
+            self.translate_status(path, &mut head.headers);
+        }
+    }
+
+    /// A call that broke off, as the client sees it.
+    pub fn broken(&self, path: &str, broken: Broken) -> Failure {
+        match broken {
+            Broken::Client(failure) => failure,
+            Broken::Server(error) => {
+                tracing::debug!(error = %error, "a call to the model server broke off");
+                let failure = error.failure();
+                self.translate(path, &failure.trailers())
+            }
+        }
+    }
+}
+
+type Retry = Option<(RequestBody, Option<Lease>)>;
+
+/// Waits for the beginning of a response; of a unary one until it is known whether it succeeded.
+async fn begin(mut exchange: Exchange, unary: bool) -> Result<(Head, Exchange), (Broken, Retry)> {
+    let mut head = match exchange.head().await {
+        Ok(head) => head,
+        Err(broken) => {
+            let retry = exchange.unwind();
+            return Err((broken, retry));
+        }
+    };
+    if !head.end {
+        match exchange.look_ahead(unary).await {
+            // A status without a message: the same as a response of trailers only.
+            Ok(Some(Frame::Trailers(trailers))) if failure::code(trailers) != Some(Code::Ok) => {
+                head.headers.extend(trailers.clone());
+                head.end = true;
+            }
+            Ok(_) => {}
+            Err(broken) => return Err((broken, None)),
+        }
+    }
+    Ok((head, exchange))
+}
+
+fn broken_failure(broken: Broken) -> Failure {
+    match broken {
+        Broken::Client(failure) => failure,
+        Broken::Server(error) => error.failure(),
+    }
+}
+
+/// The ways in which runtimes say that they do not have a model (ModelMesh's list: plain NOT_FOUND, Triton, MLServer).
+fn is_lost(code: Code, text: &str) -> bool {
+    match code {
+        Code::NotFound => true,
+        Code::Unavailable => {
+            text.starts_with("Request for unknown model")
+                && (text.ends_with(" is not found") || text.ends_with(" has no available versions"))
+        }
+        Code::InvalidArgument => text.starts_with("Model ") && text.ends_with("not found"),
+        _ => false,
+    }
+}
+
+/// A URI with the authority that HTTP/2 wants.
+fn uri(path: &str) -> Result<Uri, Failure> {
+    Uri::builder()
+        .scheme("http")
+        .authority("localhost")
+        .path_and_query(path)
+        .build()
+        .map_err(|_| Failure::invalid("the method's name is not a valid path"))
+}
+
+/// Headers of a unary call that the router makes itself.
+fn grpc_headers(mut headers: HeaderMap) -> HeaderMap {
+    headers.insert("content-type", HeaderValue::from_static("application/grpc"));
+    headers.insert("te", HeaderValue::from_static("trailers"));
+    headers
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,273 @@
+//! What the headers of a call say, parsed once.
+
+use std::time::Duration;
+
+use api::names::headers;
+use base64::prelude::*;
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::{failure::Failure, model::ModelId, rules::NameKind};
+
+/// Most ids in one call: each is a copy of the request and a response to be held.
+pub const MAX_IDS: usize = 64;
+
+/// The models that the headers name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// The headers name none.
+    None,
+    /// The usual case.
+    One(NameKind, ModelId),
+    /// The same request goes to each.
+    Many(NameKind, Vec<ModelId>),
+}
+
+/// Which of several models must exist.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Required {
+    /// Those that are not found are left out.
+    Any,
+    /// All.
+    All,
+}
+
+/// Reads the id headers. Both kinds of id, or an empty one, is an error.
+pub fn target(headers: &HeaderMap) -> Result<Target, Failure> {
+    let mut ids = Vec::new();
+    let mut kind = None;
+    // A call without id headers is the most frequent one: one pass over the names, no look-ups by hash.
+    for (name, value) in headers {
+        let (this, binary) = match name.as_str() {
+            headers::MODEL_ID => (NameKind::Model, false),
+            headers::MODEL_ID_BIN => (NameKind::Model, true),
+            headers::VMODEL_ID => (NameKind::VModel, false),
+            headers::VMODEL_ID_BIN => (NameKind::VModel, true),
+            _ => continue,
+        };
+        if *kind.get_or_insert(this) != this {
+            return Err(Failure::invalid(
+                "must include only one of mm-model-id and mm-vmodel-id",
+            ));
+        }
+        if ids.len() == MAX_IDS {
+            return Err(Failure::invalid(format!(
+                "more than {MAX_IDS} model ids in one call"
+            )));
+        }
+        ids.push(id(name, value, binary)?);
+    }
+    if kind.is_none()
+        && let Some(value) = headers.get(headers::LEGACY_MODEL_ID)
+    {
+        kind = Some(NameKind::Model);
+        ids.push(id(
+            &HeaderName::from_static(headers::LEGACY_MODEL_ID),
+            value,
+            false,
+        )?);
+    }
+    Ok(match (kind, ids.len()) {
+        (Some(kind), 1) => Target::One(kind, ids.remove(0)),
+        (Some(kind), _) => Target::Many(kind, ids),
+        (None, _) => Target::None,
+    })
+}
+
+fn id(name: &HeaderName, value: &HeaderValue, binary: bool) -> Result<ModelId, Failure> {
+    let decoded;
+    let bytes = if binary {
+        // gRPC sends binary metadata without padding and accepts it with.
+        let text = value
+            .as_bytes()
+            .strip_suffix(b"==")
+            .or(value.as_bytes().strip_suffix(b"="));
+        decoded = BASE64_STANDARD_NO_PAD
+            .decode(text.unwrap_or(value.as_bytes()))
+            .map_err(|_| Failure::invalid(format!("{name} is not valid base64")))?;
+        &decoded[..]
+    } else {
+        value.as_bytes()
+    };
+    let id = std::str::from_utf8(bytes).map_err(|_| Failure::invalid(format!("{name} is not UTF-8")))?;
+    if id.is_empty() {
+        return Err(Failure::invalid(format!("{name} must not be empty")));
+    }
+    if id.len() > ModelId::MAX_LEN {
+        return Err(Failure::invalid(format!(
+            "{name} is longer than {} bytes",
+            ModelId::MAX_LEN
+        )));
+    }
+    Ok(ModelId::from(id))
+}
+
+/// Reads `mm-required`.
+pub fn required(headers: &HeaderMap) -> Result<Required, Failure> {
+    match headers.get(headers::REQUIRED).map(HeaderValue::as_bytes) {
+        None | Some(b"any") => Ok(Required::Any),
+        Some(b"all") => Ok(Required::All),
+        Some(_) => Err(Failure::invalid("mm-required must be \"all\" or \"any\"")),
+    }
+}
+
+/// Reads `grpc-timeout`: at most eight digits and a unit.
+pub fn timeout(headers: &HeaderMap) -> Result<Option<Duration>, Failure> {
+    let Some(value) = headers.get("grpc-timeout") else {
+        return Ok(None);
+    };
+    let parse = |bytes: &[u8]| {
+        let (unit, digits) = bytes.split_last()?;
+        if digits.is_empty() || digits.len() > 8 || !digits.iter().all(u8::is_ascii_digit) {
+            return None;
+        }
+        let n: u64 = std::str::from_utf8(digits).ok()?.parse().ok()?;
+        Some(match unit {
+            b'H' => Duration::from_secs(n * 3600),
+            b'M' => Duration::from_secs(n * 60),
+            b'S' => Duration::from_secs(n),
+            b'm' => Duration::from_millis(n),
+            b'u' => Duration::from_micros(n),
+            b'n' => Duration::from_nanos(n),
+            _ => return None,
+        })
+    };
+    match parse(value.as_bytes()) {
+        Some(timeout) => Ok(Some(timeout)),
+        None => Err(Failure::invalid(
+            "grpc-timeout must be at most 8 digits and one of H, M, S, m, u, n",
+        )),
+    }
+}
+
+/// A duration as `grpc-timeout`, rounded down to what eight digits can say, never to nothing.
+pub fn timeout_value(left: Duration) -> HeaderValue {
+    let micros = left.as_micros().max(1);
+    let text = if micros < 100_000_000 {
+        format!("{micros}u")
+    } else if left.as_millis() < 100_000_000 {
+        format!("{}m", left.as_millis())
+    } else {
+        format!("{}S", left.as_secs().min(99_999_999))
+    };
+    // Digits and a letter are a valid header value.
+    HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("1m"))
+}
+
+/// Removes what is the router's own business, before the headers go to the runtime.
+pub fn strip(headers: &mut HeaderMap) {
+    let own = |name: &str| {
+        name.starts_with("mm-")
+            || name == headers::LEGACY_MODEL_ID
+            || name == "user-agent"
+            || name == "grpc-trace-bin"
+    };
+    if headers.keys().any(|name| own(name.as_str())) {
+        let names: Vec<HeaderName> = headers
+            .keys()
+            .filter(|name| own(name.as_str()))
+            .cloned()
+            .collect();
+        for name in names {
+            headers.remove(name);
+        }
+    }
+}
+
+/// The header values that name the concrete model to the runtime: `mm-model-id-bin` always, `mm-model-id` where the
+/// id is printable ASCII.
+pub fn id_values(id: &str) -> (Option<HeaderValue>, Option<HeaderValue>) {
+    let binary = HeaderValue::from_str(&BASE64_STANDARD_NO_PAD.encode(id)).ok();
+    let printable = id.bytes().all(|byte| (0x20..=0x7e).contains(&byte));
+    (
+        binary,
+        printable.then(|| HeaderValue::from_str(id).ok()).flatten(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs
+            .iter()
+            .map(|(k, v)| (HeaderName::from_static(k), HeaderValue::from_static(v)))
+            .collect()
+    }
+
+    #[test]
+    fn ids() {
+        let one = |kind, id| Ok(Target::One(kind, ModelId::from(id)));
+        assert_eq!(target(&map(&[("te", "trailers")])), Ok(Target::None));
+        assert_eq!(target(&map(&[("mm-model-id", "a")])), one(NameKind::Model, "a"));
+        assert_eq!(target(&map(&[("mm-vmodel-id", "a")])), one(NameKind::VModel, "a"));
+        assert_eq!(
+            target(&map(&[("mm-model-id-bin", "w6k=")])),
+            one(NameKind::Model, "é")
+        );
+        assert_eq!(
+            target(&map(&[("mm-model-id-bin", "w6k")])),
+            one(NameKind::Model, "é")
+        );
+        assert_eq!(
+            target(&map(&[("tas-model-id", "old")])),
+            one(NameKind::Model, "old")
+        );
+        assert_eq!(
+            target(&map(&[("tas-model-id", "old"), ("mm-model-id", "a")])),
+            one(NameKind::Model, "a")
+        );
+        let many = Target::Many(NameKind::Model, vec![ModelId::from("a"), ModelId::from("b")]);
+        assert_eq!(
+            target(&map(&[("mm-model-id", "a"), ("mm-model-id", "b")])),
+            Ok(many)
+        );
+    }
+
+    #[test]
+    fn bad_ids() {
+        let error =
+            |pairs: &[(&'static str, &'static str)]| target(&map(pairs)).expect_err("refused").message;
+        assert!(error(&[("mm-model-id", "a"), ("mm-vmodel-id", "b")]).contains("only one of"));
+        assert!(error(&[("mm-model-id", "")]).contains("mm-model-id must not be empty"));
+        assert!(error(&[("mm-model-id-bin", "*")]).contains("mm-model-id-bin is not valid base64"));
+        assert!(error(&[("mm-model-id-bin", "/w")]).contains("mm-model-id-bin is not UTF-8"));
+    }
+
+    #[test]
+    fn timeouts() {
+        let read = |value| timeout(&map(&[("grpc-timeout", value)]));
+        assert_eq!(read("10S"), Ok(Some(Duration::from_secs(10))));
+        assert_eq!(
+            read("99999999H"),
+            Ok(Some(Duration::from_secs(99_999_999 * 3600)))
+        );
+        for bad in ["", "S", "123456789S", "1x", "-1S"] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+        assert_eq!(timeout_value(Duration::from_millis(1500)), "1500000u");
+        assert_eq!(timeout_value(Duration::from_secs(1000)), "1000000m");
+        assert_eq!(timeout_value(Duration::from_secs(1_000_000)), "1000000S");
+        assert_eq!(timeout_value(Duration::ZERO), "1u");
+    }
+
+    #[test]
+    fn own_headers_stay_here() {
+        let mut headers = map(&[
+            ("mm-model-id", "a"),
+            ("mm-balanced", "true"),
+            ("authorization", "x"),
+            ("user-agent", "y"),
+        ]);
+        strip(&mut headers);
+        assert_eq!(headers, map(&[("authorization", "x")]));
+        assert_eq!(id_values("é").1, None);
+        assert_eq!(
+            id_values("a"),
+            (
+                Some(HeaderValue::from_static("YQ")),
+                Some(HeaderValue::from_static("a"))
+            )
+        );
+    }
+}

@@ -1,0 +1,233 @@
+//! Answers one HTTP/2 stream: makes the call, and relays the response with its flow control.
+
+use std::{
+    future::poll_fn,
+    pin::pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Instant,
+};
+
+use bytes::Bytes;
+use h2::{RecvStream, SendStream, server::SendResponse};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use tokio::time::sleep_until;
+use tonic::Code;
+
+use crate::{
+    body::{RequestBody, framing},
+    exchange::Exchange,
+    failure::{self, Failure},
+    observe::Observation,
+    plane::{Incoming, Plane, Reply},
+    request,
+    upstream::{Frame, Head},
+    wire::framing::Meter,
+};
+
+/// A chunk of at most this size goes out without waiting for window, as the first of a response: one frame.
+const DIRECT: usize = 16 << 10;
+
+/// How a stream ended before its response was complete.
+enum Interrupted {
+    /// The client reset the stream, or its connection broke.
+    Gone,
+    /// The deadline passed.
+    Late,
+}
+
+/// Answers a stream to its end.
+pub async fn serve(plane: Arc<Plane>, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
+    let (parts, stream) = request.into_parts();
+    let mut seen = Observation::start(plane.metrics(), parts.uri.path());
+    if let Some(refusal) = not_grpc(&parts) {
+        let mut response = Response::new(());
+        *response.status_mut() = refusal;
+        let _ = respond.send_response(response, true);
+        return;
+    }
+    let started = Instant::now();
+    let longest = plane.options().longest_call;
+    let (timeout, deadline) = match request::timeout(&parts.headers) {
+        Ok(Some(timeout)) => (timeout.min(longest), Some(started + timeout.min(longest))),
+        Ok(None) => (longest, None),
+        Err(failure) => return end(&mut respond, &mut seen, &failure),
+    };
+    let mut timer = pin!(sleep_until((started + timeout).into()));
+    let path = parts.uri.path().to_owned();
+    let body = RequestBody::stream(stream, plane.options().message_limit, plane.budget().clone());
+    let outcome = {
+        let mut work = pin!(plane.call(Incoming {
+            parts,
+            body,
+            deadline
+        }));
+        poll_fn(|cx| {
+            if let Poll::Ready(outcome) = work.as_mut().poll(cx) {
+                return Poll::Ready(Ok(outcome));
+            }
+            if respond.poll_reset(cx).is_ready() {
+                return Poll::Ready(Err(Interrupted::Gone));
+            }
+            timer.as_mut().poll(cx).map(|()| Err(Interrupted::Late))
+        })
+        .await
+    };
+    let reply = match outcome {
+        Ok(Ok(reply)) => reply,
+        Ok(Err(failure)) => return end(&mut respond, &mut seen, &failure),
+        Err(Interrupted::Late) => return end(&mut respond, &mut seen, &late()),
+        Err(Interrupted::Gone) => return seen.end(Code::Cancelled),
+    };
+    let (head, mut source) = match reply {
+        Reply::Live(head, exchange) => (head, Source::Live(exchange)),
+        Reply::Ready(headers, message) => (Head { headers, end: false }, Source::Ready(Some(message))),
+    };
+    let code = failure::code(&head.headers);
+    let Ok(stream) = respond.send_response(response(head.headers), head.end) else {
+        return seen.end(Code::Cancelled);
+    };
+    if head.end {
+        return seen.end(code.unwrap_or(Code::Unknown));
+    }
+    let mut relay = Relay {
+        stream,
+        data: Bytes::new(),
+        direct: true,
+        meter: Meter::new(plane.options().message_limit),
+        bytes: 0,
+    };
+    let ended = poll_fn(|cx| {
+        if let Poll::Ready(ended) = relay.poll(cx, &mut source, &plane, &path) {
+            return Poll::Ready(Ok(ended));
+        }
+        if relay.stream.poll_reset(cx).is_ready() {
+            return Poll::Ready(Err(Interrupted::Gone));
+        }
+        timer.as_mut().poll(cx).map(|()| Err(Interrupted::Late))
+    })
+    .await;
+    seen.response_bytes(relay.bytes);
+    match ended {
+        Ok(trailers) => {
+            seen.end(failure::code(&trailers).unwrap_or(Code::Unknown));
+            let _ = relay.stream.send_trailers(trailers);
+        }
+        Err(Interrupted::Late) => {
+            seen.end(Code::DeadlineExceeded);
+            let _ = relay.stream.send_trailers(late().trailers());
+        }
+        Err(Interrupted::Gone) => seen.end(Code::Cancelled),
+    }
+}
+
+/// Where the rest of a response comes from.
+enum Source {
+    Live(Box<Exchange>),
+    Ready(Option<Bytes>),
+}
+
+struct Relay {
+    stream: SendStream<Bytes>,
+    /// Read, not yet written.
+    data: Bytes,
+    /// Nothing was written yet.
+    direct: bool,
+    meter: Meter,
+    bytes: u64,
+}
+
+impl Relay {
+    /// Ready with the trailers when everything before them is written.
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        source: &mut Source,
+        plane: &Plane,
+        path: &str,
+    ) -> Poll<HeaderMap> {
+        loop {
+            if !self.data.is_empty() && ready!(self.write(cx)).is_err() {
+                // The client is gone: `poll_reset` says so next; these trailers are never sent.
+                return Poll::Ready(Failure::new(Code::Cancelled, "").trailers());
+            }
+            let frame = match source {
+                Source::Ready(message) => Some(Ok(match message.take() {
+                    Some(message) => Frame::Data(message),
+                    None => Frame::Trailers(Failure::new(Code::Ok, "").trailers()),
+                })),
+                Source::Live(exchange) => ready!(exchange.poll_frame(cx)),
+            };
+            match frame {
+                Some(Ok(Frame::Data(data))) => {
+                    if let Err(error) = self.meter.feed(&data) {
+                        return Poll::Ready(framing(error).trailers());
+                    }
+                    self.bytes += data.len() as u64;
+                    self.data = data;
+                }
+                Some(Ok(Frame::Trailers(mut trailers))) => {
+                    plane.translate_status(path, &mut trailers);
+                    return Poll::Ready(trailers);
+                }
+                Some(Err(broken)) => return Poll::Ready(plane.broken(path, broken).trailers()),
+                None => {
+                    let failure = Failure::new(
+                        Code::Internal,
+                        "the model server ended the response without a status",
+                    );
+                    return Poll::Ready(failure.trailers());
+                }
+            }
+        }
+    }
+
+    fn write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), h2::Error>> {
+        if std::mem::take(&mut self.direct) && self.data.len() <= DIRECT {
+            return Poll::Ready(self.stream.send_data(std::mem::take(&mut self.data), false));
+        }
+        while !self.data.is_empty() {
+            self.stream.reserve_capacity(self.data.len());
+            let window = self.stream.capacity().min(self.data.len());
+            if window > 0 {
+                self.stream.send_data(self.data.split_to(window), false)?;
+                continue;
+            }
+            match ready!(self.stream.poll_capacity(cx)) {
+                Some(outcome) => outcome.map(drop)?,
+                None => return Poll::Ready(Err(h2::Reason::CANCEL.into())),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// The HTTP status for a request that is no gRPC call; `None` when it is one.
+fn not_grpc(parts: &http::request::Parts) -> Option<StatusCode> {
+    if parts.method != Method::POST {
+        return Some(StatusCode::METHOD_NOT_ALLOWED);
+    }
+    let grpc = parts
+        .headers
+        .get("content-type")
+        .is_some_and(|v| v.as_bytes().starts_with(b"application/grpc"));
+    (!grpc).then_some(StatusCode::UNSUPPORTED_MEDIA_TYPE)
+}
+
+fn late() -> Failure {
+    Failure::new(
+        Code::DeadlineExceeded,
+        "the deadline passed before the response was complete",
+    )
+}
+
+fn response(headers: HeaderMap) -> Response<()> {
+    let mut response = Response::new(());
+    *response.headers_mut() = headers;
+    response
+}
+
+fn end(respond: &mut SendResponse<Bytes>, seen: &mut Observation, failure: &Failure) {
+    seen.end(failure.code);
+    let _ = respond.send_response(response(failure.headers()), true);
+}

@@ -1,0 +1,120 @@
+//! Bodies: read within limits, decompressed within limits, compressed.
+
+use std::{
+    io::{self, Read, Write as _},
+    time::Duration,
+};
+
+use axum::body::Body;
+use bytes::Bytes;
+use flate2::{
+    Compression,
+    read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder},
+    write::{GzEncoder, ZlibEncoder},
+};
+use http::{HeaderValue, StatusCode, header};
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
+use tonic::Code;
+
+use super::{failure::Failure, metadata::Coding};
+
+/// Reads a body of at most `limit` bytes within `timeout`. Memory grows only with what arrives.
+pub(super) async fn read(body: Body, limit: usize, timeout: Duration) -> Result<Bytes, Failure> {
+    let announced = body.size_hint().lower();
+    if announced > u64::try_from(limit).unwrap_or(u64::MAX) {
+        return Err(too_large(limit));
+    }
+    let read = tokio::time::timeout(timeout, collect(body, limit)).await;
+    read.unwrap_or_else(|_| {
+        let message = format!("the body did not arrive within {} seconds", timeout.as_secs_f32());
+        let failure = Failure::with_http(StatusCode::REQUEST_TIMEOUT, Code::DeadlineExceeded, message);
+        Err(failure.header(header::CONNECTION, HeaderValue::from_static("close")))
+    })
+}
+
+async fn collect(mut body: Body, limit: usize) -> Result<Bytes, Failure> {
+    let mut first = Bytes::new();
+    let mut rest = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Failure::invalid("the body ended early"))?;
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        let have = first.len() + rest.len();
+        if data.len() > limit.saturating_sub(have) {
+            return Err(too_large(limit));
+        }
+        if have == 0 {
+            // Often the only one; then nothing is copied.
+            first = data;
+            continue;
+        }
+        // One buffer, because many small frames would each keep a larger buffer of the connection alive.
+        if rest.is_empty() {
+            rest = Vec::with_capacity(2 * (first.len() + data.len()).min(limit / 2 + 1));
+            rest.extend_from_slice(&std::mem::take(&mut first));
+        }
+        if rest.capacity() - rest.len() < data.len() {
+            let wanted =
+                (2 * rest.capacity()).clamp(rest.len() + data.len(), limit.max(rest.len() + data.len()));
+            rest.reserve_exact(wanted - rest.len());
+        }
+        rest.extend_from_slice(&data);
+    }
+    Ok(if rest.is_empty() { first } else { rest.into() })
+}
+
+fn too_large(limit: usize) -> Failure {
+    Failure::too_large(format!("the body is larger than the limit of {limit} bytes"))
+}
+
+/// Decompresses to at most `limit` bytes, however small the body is.
+pub(super) fn decompress(coding: Coding, body: &[u8], limit: usize) -> Result<Bytes, Failure> {
+    let decoded = match coding {
+        Coding::Gzip => inflate(MultiGzDecoder::new(body), limit),
+        Coding::Deflate if is_zlib(body) => inflate(ZlibDecoder::new(body), limit),
+        Coding::Deflate => inflate(DeflateDecoder::new(body), limit),
+    };
+    let decoded =
+        decoded.map_err(|error| Failure::invalid(format!("the body is not {}: {error}", coding.name())))?;
+    if decoded.len() > limit {
+        return Err(Failure::too_large(format!(
+            "the body is larger than the limit of {limit} bytes when decompressed"
+        )));
+    }
+    Ok(decoded.into())
+}
+
+fn inflate(decoder: impl Read, limit: usize) -> io::Result<Vec<u8>> {
+    let mut out = Vec::new();
+    let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+    decoder.take(most).read_to_end(&mut out)?;
+    Ok(out)
+}
+
+/// The two bytes that every zlib stream begins with.
+fn is_zlib(body: &[u8]) -> bool {
+    match body {
+        [first, second, ..] => first & 15 == 8 && u16::from_be_bytes([*first, *second]) % 31 == 0,
+        _ => false,
+    }
+}
+
+/// Compresses; fast rather than small, since the client waits.
+pub(super) fn compress(coding: Coding, body: &[u8]) -> io::Result<Bytes> {
+    let out = Vec::with_capacity(body.len() / 2);
+    let out = match coding {
+        Coding::Gzip => {
+            let mut encoder = GzEncoder::new(out, Compression::fast());
+            encoder.write_all(body)?;
+            encoder.finish()?
+        }
+        Coding::Deflate => {
+            let mut encoder = ZlibEncoder::new(out, Compression::fast());
+            encoder.write_all(body)?;
+            encoder.finish()?
+        }
+    };
+    Ok(out.into())
+}

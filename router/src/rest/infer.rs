@@ -1,0 +1,36 @@
+//! `POST /v2/models/M/infer`.
+
+use api::names::methods::MODEL_INFER;
+use bytes::Bytes;
+use prost::Message as _;
+
+use super::{Backend, Reply, call, call::Call, decode, encode, failure::Failure, offload, path::Model};
+
+impl<B: Backend> Call<'_, B> {
+    pub(super) async fn infer(
+        &self,
+        model: Model,
+        body: Bytes,
+        json_length: Option<usize>,
+    ) -> Result<Reply, Failure> {
+        let limits = self.app.options.limits();
+        let work = json_length.unwrap_or(body.len());
+        let (message, answer) = offload(work, move || -> Result<_, Failure> {
+            let mut decoded = decode::infer_request(body, json_length, &limits)?;
+            decoded.request.model_name = model.name;
+            decoded.request.model_version = model.version;
+            Ok((Bytes::from(decoded.request.encode_to_vec()), decoded.answer))
+        })
+        .await??;
+        let (metadata, response) = self.raw(MODEL_INFER, message).await?;
+        let encoded = offload(response.len(), move || -> Result<_, Failure> {
+            Ok(encode::infer_response(&call::decode(response)?, &answer)?)
+        })
+        .await??;
+        Ok(Reply {
+            json_length: encoded.json_length,
+            body: encoded.body,
+            ..Reply::json(Vec::new(), metadata)
+        })
+    }
+}

@@ -1,0 +1,383 @@
+//! Everything of V2 but inference: health, metadata, configuration, statistics, repository.
+
+use std::collections::HashMap;
+
+use api::{
+    inference::{
+        DataType, ModelConfigRequest, ModelConfigResponse, ModelMetadataRequest, ModelReadyRequest,
+        ModelReadyResponse, ModelRepositoryParameter, ModelStatisticsRequest, ModelStatisticsResponse,
+        RepositoryIndexRequest, RepositoryIndexResponse, RepositoryModelLoadRequest,
+        RepositoryModelLoadResponse, RepositoryModelUnloadRequest, RepositoryModelUnloadResponse,
+        ServerLiveRequest, ServerLiveResponse, ServerMetadataRequest, ServerMetadataResponse,
+        ServerReadyRequest, ServerReadyResponse, model_metadata_response::TensorMetadata,
+        model_repository_parameter::ParameterChoice,
+    },
+    names::methods,
+};
+use base64::Engine as _;
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use serde::{Deserialize, Serialize};
+
+use super::{Backend, Reply, call::Call, failure::Failure, path::Model, tensor::BASE64};
+
+const SERVER_LIVE: &str = "/inference.GRPCInferenceService/ServerLive";
+const SERVER_READY: &str = "/inference.GRPCInferenceService/ServerReady";
+const SERVER_METADATA: &str = "/inference.GRPCInferenceService/ServerMetadata";
+const MODEL_READY: &str = "/inference.GRPCInferenceService/ModelReady";
+const REPOSITORY_INDEX: &str = "/inference.GRPCInferenceService/RepositoryIndex";
+const REPOSITORY_LOAD: &str = "/inference.GRPCInferenceService/RepositoryModelLoad";
+const REPOSITORY_UNLOAD: &str = "/inference.GRPCInferenceService/RepositoryModelUnload";
+
+/// `ModelMetadataResponse` without field 6, on whose type model servers do not agree.
+#[derive(Clone, PartialEq, prost::Message)]
+pub(super) struct ModelMetadata {
+    #[prost(string, tag = "1")]
+    pub(super) name: String,
+    #[prost(string, repeated, tag = "2")]
+    pub(super) versions: Vec<String>,
+    #[prost(string, tag = "3")]
+    pub(super) platform: String,
+    #[prost(message, repeated, tag = "4")]
+    pub(super) inputs: Vec<TensorMetadata>,
+    #[prost(message, repeated, tag = "5")]
+    pub(super) outputs: Vec<TensorMetadata>,
+}
+
+#[derive(Serialize)]
+struct TensorView<'a> {
+    name: &'a str,
+    datatype: &'a str,
+    shape: &'a [i64],
+}
+
+#[derive(Serialize)]
+struct MetadataView<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    versions: &'a [String],
+    platform: &'a str,
+    inputs: Vec<TensorView<'a>>,
+    outputs: Vec<TensorView<'a>>,
+}
+
+#[derive(Serialize)]
+struct ServerView<'a> {
+    name: &'a str,
+    version: &'a str,
+    extensions: &'a [String],
+}
+
+#[derive(Serialize)]
+struct LiveView {
+    live: bool,
+}
+
+#[derive(Serialize)]
+struct ReadyView<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    ready: bool,
+}
+
+#[derive(Serialize)]
+struct IndexView<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    version: &'a str,
+    state: &'a str,
+    reason: &'a str,
+}
+
+#[derive(Serialize)]
+struct V1ListView {
+    models: Vec<String>,
+}
+
+#[derive(Default, Deserialize)]
+struct IndexBody {
+    #[serde(default)]
+    ready: Option<bool>,
+}
+
+#[derive(Default, Deserialize)]
+struct RepositoryBody {
+    #[serde(default)]
+    parameters: Option<HashMap<String, serde_json::Value>>,
+}
+
+impl<B: Backend> Call<'_, B> {
+    pub(super) async fn live(&self) -> Result<Reply, Failure> {
+        let (metadata, ServerLiveResponse { live }) = self.unary(SERVER_LIVE, &ServerLiveRequest {}).await?;
+        Ok(reply(&LiveView { live }, metadata)?.unless(live))
+    }
+
+    pub(super) async fn ready(&self) -> Result<Reply, Failure> {
+        let (metadata, ServerReadyResponse { ready }) =
+            self.unary(SERVER_READY, &ServerReadyRequest {}).await?;
+        Ok(reply(&ReadyView { name: None, ready }, metadata)?.unless(ready))
+    }
+
+    pub(super) async fn server_metadata(&self) -> Result<Reply, Failure> {
+        let (
+            metadata,
+            ServerMetadataResponse {
+                name,
+                version,
+                extensions,
+            },
+        ) = self.unary(SERVER_METADATA, &ServerMetadataRequest {}).await?;
+        reply(
+            &ServerView {
+                name: &name,
+                version: &version,
+                extensions: &extensions,
+            },
+            metadata,
+        )
+    }
+
+    pub(super) async fn model_ready(&self, Model { name, version }: Model) -> Result<Reply, Failure> {
+        let request = ModelReadyRequest { name, version };
+        let (metadata, ModelReadyResponse { ready }) = self.unary(MODEL_READY, &request).await?;
+        Ok(reply(
+            &ReadyView {
+                name: Some(&request.name),
+                ready,
+            },
+            metadata,
+        )?
+        .unless(ready))
+    }
+
+    pub(super) async fn v1_ready(&self, name: String) -> Result<Reply, Failure> {
+        self.model_ready(Model {
+            name,
+            version: String::new(),
+        })
+        .await
+    }
+
+    pub(super) async fn model_metadata(&self, model: Model) -> Result<Reply, Failure> {
+        let (headers, answer) = self.metadata_of(model).await?;
+        let ModelMetadata {
+            name,
+            versions,
+            platform,
+            inputs,
+            outputs,
+        } = &answer;
+        let (inputs, outputs) = (tensors(inputs), tensors(outputs));
+        reply(
+            &MetadataView {
+                name,
+                versions,
+                platform,
+                inputs,
+                outputs,
+            },
+            headers,
+        )
+    }
+
+    pub(super) async fn metadata_of(
+        &self,
+        Model { name, version }: Model,
+    ) -> Result<(HeaderMap, ModelMetadata), Failure> {
+        self.unary(methods::MODEL_METADATA, &ModelMetadataRequest { name, version })
+            .await
+    }
+
+    pub(super) async fn model_config(&self, Model { name, version }: Model) -> Result<Reply, Failure> {
+        let request = ModelConfigRequest { name, version };
+        let (metadata, ModelConfigResponse { config }) = self.unary(methods::MODEL_CONFIG, &request).await?;
+        let config = config.unwrap_or_default();
+        let tensor = |name: &str, datatype: i32, dims: &[i64]| {
+            let datatype = DataType::try_from(datatype).unwrap_or(DataType::TypeInvalid);
+            serde_json::json!({ "name": name, "data_type": datatype.as_str_name(), "dims": dims })
+        };
+        let input = config
+            .input
+            .iter()
+            .map(|input| tensor(&input.name, input.data_type, &input.dims));
+        let output = config
+            .output
+            .iter()
+            .map(|output| tensor(&output.name, output.data_type, &output.dims));
+        let view = serde_json::json!({
+            "name": config.name,
+            "platform": config.platform,
+            "backend": config.backend,
+            "max_batch_size": config.max_batch_size,
+            "input": input.collect::<Vec<_>>(),
+            "output": output.collect::<Vec<_>>(),
+        });
+        reply(&view, metadata)
+    }
+
+    pub(super) async fn model_statistics(&self, Model { name, version }: Model) -> Result<Reply, Failure> {
+        let request = ModelStatisticsRequest { name, version };
+        let (metadata, answer): (_, ModelStatisticsResponse) =
+            self.unary(methods::MODEL_STATISTICS, &request).await?;
+        let models: Vec<_> = answer.model_stats.iter().map(statistics).collect();
+        reply(&serde_json::json!({ "model_stats": models }), metadata)
+    }
+
+    pub(super) async fn repository_index(&self, body: &Bytes) -> Result<Reply, Failure> {
+        let ready = parse::<IndexBody>(body)?.ready.unwrap_or(false);
+        let (metadata, index) = self.index(ready).await?;
+        let models: Vec<_> = index
+            .models
+            .iter()
+            .map(|model| IndexView {
+                name: &model.name,
+                version: &model.version,
+                state: &model.state,
+                reason: &model.reason,
+            })
+            .collect();
+        reply(&models, metadata)
+    }
+
+    pub(super) async fn v1_list(&self) -> Result<Reply, Failure> {
+        let (metadata, index) = self.index(false).await?;
+        let mut models: Vec<_> = index.models.into_iter().map(|model| model.name).collect();
+        // The index has an entry per version.
+        models.sort_unstable();
+        models.dedup();
+        reply(&V1ListView { models }, metadata)
+    }
+
+    async fn index(&self, ready: bool) -> Result<(HeaderMap, RepositoryIndexResponse), Failure> {
+        let request = RepositoryIndexRequest {
+            repository_name: String::new(),
+            ready,
+        };
+        self.unary(REPOSITORY_INDEX, &request).await
+    }
+
+    pub(super) async fn repository_load(&self, name: String, body: &Bytes) -> Result<Reply, Failure> {
+        let request = RepositoryModelLoadRequest {
+            model_name: name,
+            parameters: repository_parameters(body)?,
+            ..RepositoryModelLoadRequest::default()
+        };
+        let (metadata, RepositoryModelLoadResponse {}) = self.unary(REPOSITORY_LOAD, &request).await?;
+        Ok(Reply::json(b"{}".to_vec(), metadata))
+    }
+
+    pub(super) async fn repository_unload(&self, name: String, body: &Bytes) -> Result<Reply, Failure> {
+        let request = RepositoryModelUnloadRequest {
+            model_name: name,
+            parameters: repository_parameters(body)?,
+            ..RepositoryModelUnloadRequest::default()
+        };
+        let (metadata, RepositoryModelUnloadResponse {}) = self.unary(REPOSITORY_UNLOAD, &request).await?;
+        Ok(Reply::json(b"{}".to_vec(), metadata))
+    }
+}
+
+impl Reply {
+    /// What is not so is not a success.
+    fn unless(mut self, so: bool) -> Self {
+        if !so {
+            self.status = StatusCode::BAD_REQUEST;
+        }
+        self
+    }
+}
+
+fn reply(view: &impl Serialize, metadata: HeaderMap) -> Result<Reply, Failure> {
+    let body = serde_json::to_vec(view).map_err(|error| Failure::internal(error.to_string()))?;
+    Ok(Reply::json(body, metadata))
+}
+
+/// A body that may be left out.
+fn parse<'a, T: Default + Deserialize<'a>>(body: &'a Bytes) -> Result<T, Failure> {
+    if body.trim_ascii().is_empty() {
+        return Ok(T::default());
+    }
+    serde_json::from_slice(body)
+        .map_err(|error| Failure::invalid(format!("the body is not as expected: {error}")))
+}
+
+/// Bools, integers and strings; `file:` parameters carry base64.
+fn repository_parameters(body: &Bytes) -> Result<HashMap<String, ModelRepositoryParameter>, Failure> {
+    let given = parse::<RepositoryBody>(body)?.parameters.unwrap_or_default();
+    let mut parameters = HashMap::with_capacity(given.len());
+    for (name, value) in given {
+        let choice = match value {
+            serde_json::Value::Null => continue,
+            serde_json::Value::Bool(value) => Some(ParameterChoice::BoolParam(value)),
+            serde_json::Value::Number(value) => value.as_i64().map(ParameterChoice::Int64Param),
+            serde_json::Value::String(value) if name.starts_with("file:") => {
+                let content = BASE64.decode(value);
+                let content = content.map_err(|error| {
+                    Failure::invalid(format!("parameter {name:?} must be base64: {error}"))
+                })?;
+                Some(ParameterChoice::BytesParam(content))
+            }
+            serde_json::Value::String(value) => Some(ParameterChoice::StringParam(value)),
+            serde_json::Value::Array(_) | serde_json::Value::Object(_) => None,
+        };
+        let rule = || {
+            Failure::invalid(format!(
+                "parameter {name:?} must be a bool, a string or a 64-bit integer"
+            ))
+        };
+        let choice = choice.ok_or_else(rule)?;
+        parameters.insert(
+            name,
+            ModelRepositoryParameter {
+                parameter_choice: Some(choice),
+            },
+        );
+    }
+    Ok(parameters)
+}
+
+fn tensors(tensors: &[TensorMetadata]) -> Vec<TensorView<'_>> {
+    let mut views = Vec::with_capacity(tensors.len());
+    for TensorMetadata {
+        name,
+        datatype,
+        shape,
+    } in tensors
+    {
+        views.push(TensorView {
+            name,
+            datatype,
+            shape,
+        });
+    }
+    views
+}
+
+fn statistics(model: &api::inference::ModelStatistics) -> serde_json::Value {
+    let duration = |duration: Option<api::inference::StatisticDuration>| {
+        let duration = duration.unwrap_or_default();
+        serde_json::json!({ "count": duration.count, "ns": duration.ns })
+    };
+    let infer = model.inference_stats.unwrap_or_default();
+    let memory = model.memory_usage.iter().map(
+        |usage| serde_json::json!({ "type": usage.r#type, "id": usage.id, "byte_size": usage.byte_size }),
+    );
+    serde_json::json!({
+        "name": model.name,
+        "version": model.version,
+        "last_inference": model.last_inference,
+        "inference_count": model.inference_count,
+        "execution_count": model.execution_count,
+        "inference_stats": {
+            "success": duration(infer.success),
+            "fail": duration(infer.fail),
+            "queue": duration(infer.queue),
+            "compute_input": duration(infer.compute_input),
+            "compute_infer": duration(infer.compute_infer),
+            "compute_output": duration(infer.compute_output),
+            "cache_hit": duration(infer.cache_hit),
+            "cache_miss": duration(infer.cache_miss),
+        },
+        "memory_usage": memory.collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,342 @@
+//! A few HTTP/2 connections to one model server, re-established when they break.
+
+use std::{
+    fmt, io,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use arc_swap::ArcSwapOption;
+use bytes::Bytes;
+use h2::{
+    RecvStream, SendStream,
+    client::{ResponseFuture, SendRequest},
+};
+use http::{Request, StatusCode};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpStream, UnixStream},
+    sync::Notify,
+    time,
+};
+
+use super::{CallError, Frame, Head, ready_ok};
+
+/// A chunk of at most this size is handed over without waiting for window: one frame of a default-sized server.
+const DIRECT: usize = 16 << 10;
+/// Receive window of a stream and of a connection: a large tensor should not wait for window updates on a fast link.
+const STREAM_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = 4 << 20;
+/// Trailers and metadata of a response.
+const MAX_HEADER_LIST: u32 = 64 << 10;
+/// Pause between attempts to connect, growing from the first to the second.
+const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(2));
+/// A connection that does not answer a ping for so long is dead.
+const PING_INTERVAL: Duration = Duration::from_secs(20);
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Address of a model server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// TCP.
+    Tcp(SocketAddr),
+    /// Unix socket.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(addr) => write!(f, "{addr}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// How a pool behaves.
+#[derive(Clone, Copy, Debug)]
+pub struct PoolOptions {
+    /// Connections: a few, so that one TCP window or one lock does not bound everything.
+    pub connections: usize,
+    /// How long a call waits for a connection.
+    pub connect_timeout: Duration,
+}
+
+/// Connections to one model server. Cheap to clone.
+#[derive(Clone)]
+pub struct Pool(Arc<Inner>);
+
+struct Inner {
+    endpoint: Endpoint,
+    options: PoolOptions,
+    slots: Box<[Slot]>,
+    next: AtomicUsize,
+}
+
+#[derive(Default)]
+struct Slot {
+    sender: ArcSwapOption<Sender>,
+    changed: Notify,
+}
+
+struct Sender(SendRequest<Bytes>);
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Pool").field(&self.0.endpoint).finish()
+    }
+}
+
+impl Pool {
+    /// A pool that connects in the background. Must be called on a tokio runtime.
+    pub fn new(endpoint: Endpoint, options: PoolOptions) -> Self {
+        let slots = (0..options.connections.max(1)).map(|_| Slot::default()).collect();
+        let inner = Arc::new(Inner {
+            endpoint,
+            options,
+            slots,
+            next: AtomicUsize::new(0),
+        });
+        for slot in 0..inner.slots.len() {
+            tokio::spawn(keep_connected(Arc::downgrade(&inner), slot));
+        }
+        Self(inner)
+    }
+
+    pub(super) async fn start(
+        &self,
+        request: Request<()>,
+        whole: Option<Vec<Bytes>>,
+    ) -> Result<RemoteCall, CallError> {
+        let sender = match self.pick() {
+            Some(sender) => sender,
+            None => self.wait().await?,
+        };
+        let mut ready = sender.ready().await?;
+        let (response, send) = ready.send_request(request, false)?;
+        let mut call = RemoteCall {
+            send,
+            state: Receive::Head(response),
+        };
+        if let Some(chunks) = whole {
+            call.send_whole(chunks)?;
+        }
+        Ok(call)
+    }
+
+    fn pick(&self) -> Option<SendRequest<Bytes>> {
+        let slots = &self.0.slots;
+        let start = self.0.next.fetch_add(1, Ordering::Relaxed);
+        (0..slots.len()).find_map(|i| {
+            let slot = slots.get((start.wrapping_add(i)) % slots.len())?;
+            slot.sender.load().as_ref().map(|sender| sender.0.clone())
+        })
+    }
+
+    async fn wait(&self) -> Result<SendRequest<Bytes>, CallError> {
+        let slot = self
+            .0
+            .slots
+            .first()
+            .ok_or_else(|| CallError::Unreachable("no connection".into()))?;
+        let connected = async {
+            loop {
+                let changed = slot.changed.notified();
+                if let Some(sender) = self.pick() {
+                    return sender;
+                }
+                changed.await;
+            }
+        };
+        time::timeout(self.0.options.connect_timeout, connected)
+            .await
+            .map_err(|_| CallError::Unreachable(self.0.endpoint.to_string()))
+    }
+}
+
+/// Connects a slot again and again, as long as the pool exists.
+async fn keep_connected(pool: std::sync::Weak<Inner>, slot: usize) {
+    let mut pause = BACKOFF.0;
+    while let Some(inner) = pool.upgrade() {
+        let (endpoint, timeout) = (inner.endpoint.clone(), inner.options.connect_timeout);
+        match time::timeout(timeout, connect(&endpoint)).await {
+            Ok(Ok((sender, connection))) => {
+                pause = BACKOFF.0;
+                if let Some(slot) = inner.slots.get(slot) {
+                    slot.sender.store(Some(Arc::new(Sender(sender))));
+                    inner.slots.iter().for_each(|slot| slot.changed.notify_waiters());
+                }
+                drop(inner);
+                let end = connection.await;
+                tracing::debug!(%endpoint, error = ?end.err(), "connection to the model server ended");
+                let Some(inner) = pool.upgrade() else { return };
+                if let Some(slot) = inner.slots.get(slot) {
+                    slot.sender.store(None);
+                }
+                continue;
+            }
+            Ok(Err(error)) => tracing::debug!(%endpoint, %error, "failed to connect to the model server"),
+            Err(_) => tracing::debug!(%endpoint, "connecting to the model server timed out"),
+        }
+        drop(inner);
+        time::sleep(pause).await;
+        pause = (pause * 2).min(BACKOFF.1);
+    }
+}
+
+type Connection = std::pin::Pin<Box<dyn Future<Output = Result<(), h2::Error>> + Send>>;
+
+async fn connect(endpoint: &Endpoint) -> io::Result<(SendRequest<Bytes>, Connection)> {
+    match endpoint {
+        Endpoint::Tcp(addr) => {
+            let io = TcpStream::connect(addr).await?;
+            io.set_nodelay(true)?;
+            handshake(io).await
+        }
+        Endpoint::Unix(path) => handshake(UnixStream::connect(path).await?).await,
+    }
+}
+
+async fn handshake<T>(io: T) -> io::Result<(SendRequest<Bytes>, Connection)>
+where
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (sender, mut connection) = h2::client::Builder::new()
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_header_list_size(MAX_HEADER_LIST)
+        .max_frame_size(DIRECT as u32 * 4)
+        .enable_push(false)
+        .handshake::<T, Bytes>(io)
+        .await
+        .map_err(io::Error::other)?;
+    let pings = connection.ping_pong();
+    let driver = async move {
+        match pings {
+            None => connection.await,
+            Some(pings) => tokio::select! {
+                end = connection => end,
+                () = crate::keepalive::dead(pings, PING_INTERVAL, PING_TIMEOUT) => Ok(()),
+            },
+        }
+    };
+    Ok((sender, Box::pin(driver)))
+}
+
+/// A call over HTTP/2.
+pub(super) struct RemoteCall {
+    send: SendStream<Bytes>,
+    state: Receive,
+}
+
+enum Receive {
+    Head(ResponseFuture),
+    Body(RecvStream),
+    Done,
+}
+
+impl fmt::Debug for RemoteCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RemoteCall")
+    }
+}
+
+impl RemoteCall {
+    /// Hands a body over that is in memory anyway: HTTP/2 sends it as the window allows.
+    fn send_whole(&mut self, chunks: Vec<Bytes>) -> Result<(), CallError> {
+        let last = chunks.len().saturating_sub(1);
+        if chunks.is_empty() {
+            return self.finish();
+        }
+        for (i, chunk) in chunks.into_iter().enumerate() {
+            self.send.send_data(chunk, i == last)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn poll_send(
+        &mut self,
+        cx: &mut Context<'_>,
+        chunk: &mut Bytes,
+        end: bool,
+    ) -> Poll<Result<(), CallError>> {
+        loop {
+            if chunk.is_empty() {
+                return Poll::Ready(if end { self.finish() } else { Ok(()) });
+            }
+            self.send.reserve_capacity(chunk.len());
+            let window = self.send.capacity();
+            if window >= chunk.len() {
+                return Poll::Ready(
+                    self.send
+                        .send_data(std::mem::take(chunk), end)
+                        .map_err(Into::into),
+                );
+            }
+            if window > 0 {
+                self.send.send_data(chunk.split_to(window), false)?;
+                continue;
+            }
+            match ready!(self.send.poll_capacity(cx)) {
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Poll::Ready(Err(error.into())),
+                // The server has ended the stream already: what it says of it comes with the response.
+                None => {
+                    chunk.clear();
+                    return Poll::Ready(Ok(()));
+                }
+            }
+        }
+    }
+
+    pub(super) fn finish(&mut self) -> Result<(), CallError> {
+        self.send.send_data(Bytes::new(), true).map_err(Into::into)
+    }
+
+    pub(super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, CallError>> {
+        let Receive::Head(response) = &mut self.state else {
+            return Poll::Ready(Err(CallError::Broken("the response began twice".into())));
+        };
+        let (parts, body) = ready_ok!(std::pin::Pin::new(response).poll(cx)).into_parts();
+        let grpc = parts
+            .headers
+            .get("content-type")
+            .is_some_and(|v| v.as_bytes().starts_with(b"application/grpc"));
+        if parts.status != StatusCode::OK && !grpc {
+            return Poll::Ready(Err(CallError::NotGrpc(parts.status)));
+        }
+        let end = body.is_end_stream();
+        self.state = if end { Receive::Done } else { Receive::Body(body) };
+        Poll::Ready(Ok(Head {
+            headers: parts.headers,
+            end,
+        }))
+    }
+
+    pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, CallError>>> {
+        let Receive::Body(body) = &mut self.state else {
+            return Poll::Ready(None);
+        };
+        match ready!(body.poll_data(cx)) {
+            Some(Ok(chunk)) => {
+                // One chunk at a time is held: the next is asked for when this one is on its way to the client.
+                let _ = body.flow_control().release_capacity(chunk.len());
+                return Poll::Ready(Some(Ok(Frame::Data(chunk))));
+            }
+            Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
+            None => {}
+        }
+        let trailers = match ready!(body.poll_trailers(cx)) {
+            Ok(trailers) => trailers,
+            Err(error) => return Poll::Ready(Some(Err(error.into()))),
+        };
+        self.state = Receive::Done;
+        Poll::Ready(trailers.map(|trailers| Ok(Frame::Trailers(trailers))))
+    }
+}

@@ -1,0 +1,3 @@
+//! Service tests of the router, in process.
+
+mod rest;
