@@ -1,5 +1,5 @@
 use super::{
-    Cause, CopyState, Limits, Refusal,
+    Cause, CopyState, Limits, MAX_UNAVAILABLE_BACKOFF_MS, Refusal,
     world::{Call, World, limits},
 };
 
@@ -78,7 +78,7 @@ fn backoff_doubles_up_to_the_expiry_and_then_all_is_forgotten() {
     for _ in 0..6 {
         world.acquire("a").unwrap();
         world.predicted("a", None);
-        world.load_failed("a", "no");
+        world.load_failed("a", Cause::Runtime("no".into()));
         world.unloaded(world.generation("a"), Ok(()));
         let Err(Refusal::Failed(failure)) = world.acquire("a") else {
             panic!("tried again at once")
@@ -94,11 +94,27 @@ fn backoff_doubles_up_to_the_expiry_and_then_all_is_forgotten() {
 }
 
 #[test]
+fn a_runtime_that_is_away_is_asked_again_soon() {
+    let mut world = world();
+    for _ in 0..12 {
+        world.acquire("a").unwrap();
+        world.predicted("a", None);
+        world.load_failed("a", Cause::Unavailable("away".into()));
+        world.unloaded(world.generation("a"), Ok(()));
+        let Err(Refusal::Failed(failure)) = world.acquire("a") else {
+            panic!("tried again at once")
+        };
+        assert!(failure.retry_at - failure.at <= MAX_UNAVAILABLE_BACKOFF_MS);
+        world.pass(failure.retry_at - failure.at);
+    }
+}
+
+#[test]
 fn a_failed_model_shows_it_until_the_next_load_and_others_do_not_suffer() {
     let mut world = world();
     let tickets = [world.acquire("a").unwrap(), world.acquire("a").unwrap()];
     world.predicted("a", Some(90));
-    world.load_failed("a", "broken");
+    world.load_failed("a", Cause::Runtime("broken".into()));
     for ticket in tickets {
         assert_eq!(
             failure(world.answers.get(&ticket)),

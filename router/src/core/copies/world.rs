@@ -7,7 +7,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use super::{Action, Copies, Limits, Phase, Refusal, Ticket};
+use super::{Action, Cause, Copies, Limits, Phase, Refusal, Ticket};
 use crate::{
     core::cache::gate::{Gate, Generation, Home},
     model::{ModelId, ModelSpec},
@@ -190,13 +190,13 @@ impl World {
         self.sizing(|copies, now| copies.loaded(generation, bytes, concurrency, now));
     }
 
-    pub(super) fn load_failed(&mut self, id: &str, message: &str) {
+    pub(super) fn load_failed(&mut self, id: &str, cause: Cause) {
         let generation = self.generation(id);
         assert!(
             self.calls.remove(&Call::Load(generation)),
             "{id} is not being loaded"
         );
-        self.event(|copies, now| copies.load_failed(generation, message.into(), now));
+        self.event(|copies, now| copies.load_failed(generation, cause, now));
     }
 
     /// An event after which the books may exceed the capacity.
