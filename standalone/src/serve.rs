@@ -5,6 +5,7 @@ use std::{
     net::SocketAddr,
     num::NonZeroUsize,
     path::Path,
+    pin::pin,
     sync::Arc,
     time::Duration,
 };
@@ -22,7 +23,7 @@ use router::{
     console,
     listen::ListenOptions,
     mesh::MeshOptions,
-    metrics::Metrics,
+    metrics::{Metrics, MetricsOptions},
     plane::PlaneOptions,
     rest::RestOptions,
     rules::Rules,
@@ -85,7 +86,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let (listeners, admin_listener, bound) = bind(grpc, rest, admin).await?;
 
     let mut registry = Registry::default();
-    let metrics = Metrics::new(&mut registry);
+    let metrics = Metrics::new(&mut registry, MetricsOptions::default());
     let readiness = Readiness::new("models are looked up");
     let router = tokio::select! {
         router = start_router(&models, capacity.0, metrics, readiness.clone()) => router?,
@@ -114,11 +115,13 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         RestOptions::default(),
         drain.clone(),
     );
+    let mut served = pin!(served);
     tokio::select! {
-        () = served => {}
+        () = &mut served => {}
         ended = watch => {
-            // On shutdown it ends first; any other end is a defect that a restart heals.
+            // At a shutdown it ends first; any other end is a defect that a restart heals.
             anyhow::ensure!(drain.is_started(), "following the models folder ended: {ended:?}");
+            served.await;
         }
     }
     admin.await.context("serve the admin address")
