@@ -93,12 +93,7 @@ enum RefusalReason {
 
 impl Metrics {
     /// Registers everything in `registry`, under full names.
-    pub fn new(registry: &mut Registry) -> Self {
-        Self::with_options(registry, MetricsOptions::default())
-    }
-
-    /// The same, with more or less than the default.
-    pub fn with_options(registry: &mut Registry, options: MetricsOptions) -> Self {
+    pub fn new(registry: &mut Registry, options: MetricsOptions) -> Self {
         let metrics = Self::unregistered(options);
         metrics.register(registry);
         metrics
