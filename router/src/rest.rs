@@ -16,7 +16,7 @@ use axum::{Router, body::Body, extract::Request, response::Response};
 use bytes::Bytes;
 use futures::FutureExt as _;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::Instant};
 use tonic::{Code, Status};
 
 mod body;
@@ -31,6 +31,8 @@ mod number;
 mod parameter;
 mod path;
 mod raw;
+mod repository;
+mod serve;
 mod tensor;
 mod v1;
 mod views;
@@ -40,9 +42,12 @@ use call::Call;
 use decode::Limits;
 use failure::Failure;
 use path::{NoRoute, Route};
+pub use serve::serve;
 
 /// Largest message unless told otherwise: what the gRPC side takes.
 pub const DEFAULT_MAX_MESSAGE: usize = 16 << 20;
+/// No request is worth more, and deadlines can always be computed.
+const LONGEST_CALL: Duration = Duration::from_hours(24);
 /// Smaller answers gain nothing from compression.
 const MIN_COMPRESSED: usize = 1 << 10;
 /// Work on more bytes than that takes longer than half a millisecond and leaves the runtime's threads.
@@ -69,7 +74,7 @@ pub struct RestOptions {
     pub max_requests: usize,
     /// How long a body may take to arrive.
     pub body_timeout: Duration,
-    /// How long a call may take if the client does not say (`Grpc-Timeout`).
+    /// How long a request may take; clients may ask for less (`Grpc-Timeout`).
     pub call_timeout: Duration,
 }
 
@@ -95,7 +100,8 @@ impl RestOptions {
 }
 
 /// The REST side of a data plane.
-pub fn app<B: Backend>(backend: B, options: RestOptions) -> Router {
+pub fn app<B: Backend>(backend: B, mut options: RestOptions) -> Router {
+    options.call_timeout = options.call_timeout.min(LONGEST_CALL);
     let places = Arc::new(Semaphore::new(options.max_requests.min(Semaphore::MAX_PERMITS)));
     let app = Arc::new(App {
         backend,
@@ -163,11 +169,12 @@ impl<B: Backend> App<B> {
 
     async fn answer(&self, parts: &http::request::Parts, body: Body) -> Result<Reply, Failure> {
         let route = path::route(&parts.method, parts.uri.path()).map_err(|reason| no_route(&reason))?;
-        let timeout = metadata::timeout(&parts.headers)?.unwrap_or(self.options.call_timeout);
+        let longest = self.options.call_timeout;
+        let timeout = metadata::timeout(&parts.headers)?.map_or(longest, |asked| asked.min(longest));
         let call = Call {
             app: self,
             metadata: metadata::of_request(&parts.headers),
-            timeout,
+            deadline: Instant::now() + timeout,
         };
         match route {
             Route::Live => return call.live().await,
