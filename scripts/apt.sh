@@ -7,7 +7,7 @@
 # Does nothing, and needs no root, when all of them are there.
 set -eu
 
-[ $# -gt 0 ] || set -- haproxy nginx-light nghttp2-client
+[ $# -gt 0 ] || set -- curl haproxy nginx-light nghttp2-client
 
 if ! command -v dpkg-query > /dev/null; then
     echo "apt.sh: this is no Debian system; install the equivalents of: $*" >&2

@@ -4,8 +4,8 @@
 #
 #     python=$(scripts/venv.sh e2e/clients/requirements.txt)/bin/python
 #
-# Environments live in $STOWAGE_CACHE (default: .cache in this repository), one per content of the file and version of
-# Python, so a second call costs nothing. Only pip's own errors and notices go to stderr.
+# Environments live in $STOWAGE_CACHE (default: ~/.cache/stowage), one per content of the file and version of Python,
+# so a second call costs nothing. What pip says goes to stderr.
 set -eu
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -22,7 +22,7 @@ if ! version=$("$python" -c 'import sys, venv; print("%d.%d" % sys.version_info[
 fi
 
 key=$( { echo "$version"; cat "$requirements"; } | sha256sum | cut -c 1-16)
-cache=${STOWAGE_CACHE:-"$root/.cache"}/venv
+cache=${STOWAGE_CACHE:-$HOME/.cache/stowage}/venv
 venv=$cache/$key
 
 if [ ! -f "$venv/.complete" ]; then

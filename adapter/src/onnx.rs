@@ -99,15 +99,30 @@ impl OnnxOptions {
     fn check(&self) -> Result<(), OptionsError> {
         let rules = [
             (self.capacity_bytes > 0, "capacity_bytes must be more than 0"),
-            (self.loading_concurrency > 0, "loading_concurrency must be more than 0"),
-            (self.load_timeout >= Duration::from_millis(100), "load_timeout must be 100 ms or more"),
-            (self.default_model_bytes > 0, "default_model_bytes must be more than 0"),
+            (
+                self.loading_concurrency > 0,
+                "loading_concurrency must be more than 0",
+            ),
+            (
+                self.load_timeout >= Duration::from_millis(100),
+                "load_timeout must be 100 ms or more",
+            ),
+            (
+                self.default_model_bytes > 0,
+                "default_model_bytes must be more than 0",
+            ),
             (
                 self.size_multiplier.is_finite() && self.size_multiplier > 0.0,
                 "size_multiplier must be more than 0",
             ),
-            (self.per_model_concurrency != Some(0), "per_model_concurrency must be more than 0"),
-            (self.max_message_bytes > 0, "max_message_bytes must be more than 0"),
+            (
+                self.per_model_concurrency != Some(0),
+                "per_model_concurrency must be more than 0",
+            ),
+            (
+                self.max_message_bytes > 0,
+                "max_message_bytes must be more than 0",
+            ),
         ];
         match rules.into_iter().find(|(holds, _)| !holds) {
             Some((_, rule)) => Err(OptionsError(rule)),
@@ -177,7 +192,13 @@ impl OnnxRuntime {
 
     /// Ids of the loaded models, sorted.
     pub fn loaded(&self) -> Vec<String> {
-        let mut ids = self.shared.models.read().keys().map(|id| id.as_ref().to_owned()).collect::<Vec<_>>();
+        let mut ids = self
+            .shared
+            .models
+            .read()
+            .keys()
+            .map(|id| id.as_ref().to_owned())
+            .collect::<Vec<_>>();
         ids.sort_unstable();
         ids
     }
@@ -188,8 +209,16 @@ impl OnnxRuntime {
             self.unload(&id).await?;
         }
         let options = &self.shared.options;
-        let infer = MethodInfo { id_injection_path: vec![1] };
-        let methods = ["ModelInfer", "ModelStreamInfer", "ModelMetadata", "ModelConfig", "ModelStatistics"];
+        let infer = MethodInfo {
+            id_injection_path: vec![1],
+        };
+        let methods = [
+            "ModelInfer",
+            "ModelStreamInfer",
+            "ModelMetadata",
+            "ModelConfig",
+            "ModelStatistics",
+        ];
         Ok(RuntimeStatusResponse {
             status: RuntimeState::Ready.into(),
             capacity_in_bytes: options.capacity_bytes,
@@ -199,7 +228,12 @@ impl OnnxRuntime {
             runtime_version: options.runtime_version.clone(),
             method_infos: methods
                 .into_iter()
-                .map(|method| (format!("{}/{method}", api::names::methods::INFERENCE_SERVICE), infer.clone()))
+                .map(|method| {
+                    (
+                        format!("{}/{method}", api::names::methods::INFERENCE_SERVICE),
+                        infer.clone(),
+                    )
+                })
                 .collect(),
             limit_model_concurrency: options.per_model_concurrency.is_some(),
             ..RuntimeStatusResponse::default()
@@ -208,7 +242,12 @@ impl OnnxRuntime {
 
     /// `loadModel`: answers when the model does. Dropping the future cancels it and leaves nothing behind.
     pub async fn load(&self, request: &LoadModelRequest) -> Result<LoadModelResponse, Status> {
-        let LoadModelRequest { model_id, model_type: _, model_path, model_key } = request;
+        let LoadModelRequest {
+            model_id,
+            model_type: _,
+            model_path,
+            model_key,
+        } = request;
         check_id(model_id)?;
         ModelKey::parse(model_key)?;
         // Whoever drops the turn lets the next call for this id go; a load in progress takes it along.
@@ -217,7 +256,8 @@ impl OnnxRuntime {
             return if served.path == *model_path {
                 Ok(self.loaded_response(&served))
             } else {
-                let message = format!("model {model_id} is already loaded from another path; unload it first");
+                let message =
+                    format!("model {model_id} is already loaded from another path; unload it first");
                 Err(Status::failed_precondition(message))
             };
         }
@@ -231,7 +271,9 @@ impl OnnxRuntime {
             let engine = Arc::clone(&shared.engine);
             let limit = shared.options.per_model_concurrency;
             let task = tokio::task::spawn_blocking(move || {
-                let result = engine.load(&source).map(|model| Served::new(&id, path, model, limit));
+                let result = engine
+                    .load(&source)
+                    .map(|model| Served::new(&id, path, model, limit));
                 // In this order: where nobody waits any more, the model goes before the next load may start.
                 (result, permit, turn)
             });
@@ -240,8 +282,9 @@ impl OnnxRuntime {
                 Err(_) => Err(Status::internal("the load ended without a result")),
             }
         };
-        let (result, permit, turn) =
-            time::timeout(self.shared.options.load_timeout, work).await.map_err(|_| {
+        let (result, permit, turn) = time::timeout(self.shared.options.load_timeout, work)
+            .await
+            .map_err(|_| {
                 let limit = humantime_ms(self.shared.options.load_timeout);
                 Status::deadline_exceeded(format!("model {model_id} did not load within {limit}"))
             })??;
@@ -260,7 +303,9 @@ impl OnnxRuntime {
     /// `unloadModel`: answers when the memory is free. An unknown id succeeds.
     pub async fn unload(&self, id: &str) -> Result<(), Status> {
         let _turn = self.turn(id).lock_owned().await;
-        let Some(served) = self.shared.models.write().remove(id) else { return Ok(()) };
+        let Some(served) = self.shared.models.write().remove(id) else {
+            return Ok(());
+        };
         served.drained().await;
         // Dropping a large model frees many blocks; that is no work for a runtime thread.
         let size = served.size_bytes();
@@ -282,13 +327,20 @@ impl OnnxRuntime {
 
     /// `modelSize`: bytes that a loaded model takes.
     pub async fn model_size(&self, id: &str) -> Result<u64, Status> {
-        std::future::ready(self.find(id).map(|served| served.size_bytes()).ok_or_else(|| not_loaded(id))).await
+        std::future::ready(
+            self.find(id)
+                .map(|served| served.size_bytes())
+                .ok_or_else(|| not_loaded(id)),
+        )
+        .await
     }
 
     /// The V2 service with the configured message limits.
     pub fn inference_service(&self) -> GrpcInferenceServiceServer<Self> {
         let limit = self.shared.options.max_message_bytes;
-        GrpcInferenceServiceServer::new(self.clone()).max_decoding_message_size(limit).max_encoding_message_size(limit)
+        GrpcInferenceServiceServer::new(self.clone())
+            .max_decoding_message_size(limit)
+            .max_encoding_message_size(limit)
     }
 
     /// The runtime SPI service.
@@ -317,7 +369,9 @@ impl OnnxRuntime {
     async fn resolve(&self, path: &str) -> Result<Source, Status> {
         let (root, path) = (self.shared.options.models_root.clone(), path.to_owned());
         let task = tokio::task::spawn_blocking(move || source::resolve(root.as_deref(), &path));
-        let resolved = task.await.map_err(|_| Status::internal("looking up the model path failed"))?;
+        let resolved = task
+            .await
+            .map_err(|_| Status::internal("looking up the model path failed"))?;
         resolved.map_err(|error| source_status(&error))
     }
 
@@ -328,7 +382,11 @@ impl OnnxRuntime {
             reason = "the product is positive, and a float that does not fit saturates"
         )]
         let bytes = (disk_bytes as f64 * self.shared.options.size_multiplier) as u64;
-        if bytes == 0 { self.shared.options.default_model_bytes } else { bytes }
+        if bytes == 0 {
+            self.shared.options.default_model_bytes
+        } else {
+            bytes
+        }
     }
 
     /// Refuses a file that cannot fit, before it is read.
@@ -341,7 +399,9 @@ impl OnnxRuntime {
 
     fn too_large(&self, bytes: u64) -> Status {
         let capacity = self.shared.options.capacity_bytes;
-        Status::failed_precondition(format!("the model takes {bytes} bytes, the runtime has {capacity}"))
+        Status::failed_precondition(format!(
+            "the model takes {bytes} bytes, the runtime has {capacity}"
+        ))
     }
 
     fn loaded_response(&self, served: &Served) -> LoadModelResponse {
@@ -361,9 +421,9 @@ const MAX_ID_LEN: usize = 1024;
 fn check_id(id: &str) -> Result<(), Status> {
     match id.len() {
         0 => Err(Status::invalid_argument("modelId is empty")),
-        len if len > MAX_ID_LEN => {
-            Err(Status::invalid_argument(format!("modelId has {len} bytes, the limit is {MAX_ID_LEN}")))
-        }
+        len if len > MAX_ID_LEN => Err(Status::invalid_argument(format!(
+            "modelId has {len} bytes, the limit is {MAX_ID_LEN}"
+        ))),
         _ => Ok(()),
     }
 }

@@ -1,3 +1,6 @@
 //! Harness of the end-to-end tests and benches.
 
+pub mod backend;
+pub mod bench;
+pub mod client;
 pub mod process;

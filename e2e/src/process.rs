@@ -179,3 +179,67 @@ where
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Process {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        Process::start(command).unwrap()
+    }
+
+    const SOON: Duration = Duration::from_mins(1);
+
+    #[tokio::test]
+    async fn output_and_exit_code_are_kept() {
+        let mut process = shell("echo said; echo complained >&2; exit 3");
+        let status = process.wait(SOON).await.unwrap();
+        assert_eq!(status.code(), Some(3));
+        assert_eq!(process.output(), "said\ncomplained\n");
+        let err = process.check_running().unwrap_err().to_string();
+        assert!(err.contains("complained"), "{err}");
+    }
+
+    #[tokio::test]
+    async fn a_process_can_be_asked_to_end() {
+        let mut process = shell("trap 'kill $!; exit 7' TERM; sleep 1000 & echo ready; wait");
+        eventually("the trap", SOON, async || {
+            Ok((process.output() == "ready\n").then_some(()))
+        })
+        .await
+        .unwrap();
+        process.check_running().unwrap();
+        assert!(process.resident_bytes().unwrap() > 0);
+        assert!(process.peak_bytes().unwrap() >= process.resident_bytes().unwrap());
+        process.terminate().unwrap();
+        assert_eq!(process.wait(SOON).await.unwrap().code(), Some(7));
+    }
+
+    #[tokio::test]
+    async fn a_process_dies_with_its_owner() {
+        let process = shell("exec sleep 1000");
+        let path = PathBuf::from(format!("/proc/{}", process.id()));
+        assert!(path.exists());
+        drop(process);
+        assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn waiting_ends() {
+        let never = eventually("the moon", Duration::ZERO, async || Ok(None::<()>)).await;
+        assert!(never.unwrap_err().to_string().starts_with("the moon"));
+        let failed = eventually("the moon", SOON, async || -> anyhow::Result<Option<()>> {
+            anyhow::bail!("it fell")
+        })
+        .await;
+        assert_eq!(failed.unwrap_err().to_string(), "it fell");
+    }
+
+    #[test]
+    fn a_binary_that_is_not_built() {
+        let err = binary("no-such-binary").unwrap_err().to_string();
+        assert!(err.contains("cargo build"), "{err}");
+    }
+}

@@ -84,6 +84,16 @@ pub struct CacheUsage {
     pub lost_bytes: u64,
     /// Loaded models.
     pub models: usize,
+    /// Models whose last load failed not long ago.
+    pub failed: usize,
+    /// Loads that wait for their turn.
+    pub queued_loads: usize,
+    /// Loads that have their turn.
+    pub running_loads: usize,
+    /// Requests that wait for a load or a slot.
+    pub waiting_requests: usize,
+    /// The moment, ms since the epoch.
+    pub at_ms: u64,
     /// Last use of the model that would be evicted first, ms since the epoch; `None` = nothing is loaded.
     pub oldest_use_ms: Option<u64>,
 }
@@ -140,6 +150,9 @@ impl Cache {
     ) -> Result<Arc<Self>, StartError> {
         let status = start::ready(&*runtime, options.start_timeout).await?;
         start::check(&status)?;
+        for method in status.method_infos.keys() {
+            metrics.admit_method(&format!("/{method}"));
+        }
         let load_timeout = Duration::from_millis(u64::from(status.model_loading_timeout_ms));
         let limits = options.limits(&status);
         let cache = Arc::new_cyclic(|this: &Weak<Self>| Self {
@@ -193,7 +206,7 @@ impl Cache {
             .wait(id, &mut place?)
             .await?
             .ok_or(CacheError::ShuttingDown)?;
-        self.metrics.cold_request(id, was_loaded, begun.elapsed());
+        self.metrics.waited(was_loaded, begun.elapsed());
         Ok(lease)
     }
 
@@ -202,7 +215,7 @@ impl Cache {
     /// A load with an old last use is dropped when it would push out what was used more recently.
     pub fn ensure(&self, id: &ModelId, spec: &ModelSpec, last_used: Option<u64>) -> Result<(), CacheError> {
         self.with_core(|core, now| core.copies.ensure(id, spec, last_used, now))
-            .map_err(|refusal| CacheError::new(id, refusal, &self.options))
+            .map_err(|refusal| self.refuse(id, refusal))
     }
 
     /// Waits until the load that is under way is done; does not speed it up.
@@ -250,13 +263,18 @@ impl Cache {
     /// Memory of this instance.
     pub fn usage(&self) -> CacheUsage {
         let mut core = self.core.lock();
-        let totals = core.copies.totals();
+        let (totals, at_ms) = (core.copies.totals(), self.clock.now_ms());
         CacheUsage {
             capacity_bytes: self.status.capacity_in_bytes,
             used_bytes: u64::try_from(totals.used()).unwrap_or(u64::MAX),
             lost_bytes: u64::try_from(totals.lost).unwrap_or(u64::MAX),
             models: core.copies.loaded_count(),
-            oldest_use_ms: core.copies.oldest_use(self.clock.now_ms()),
+            failed: core.copies.failed_count(at_ms),
+            queued_loads: core.copies.queued_count(),
+            running_loads: core.copies.running_count(),
+            waiting_requests: core.copies.waiting_count(),
+            at_ms,
+            oldest_use_ms: core.copies.oldest_use(at_ms),
         }
     }
 
@@ -277,13 +295,18 @@ impl Cache {
         }
     }
 
+    fn refuse(&self, id: &str, refusal: Refusal) -> CacheError {
+        self.metrics.refused(&refusal);
+        CacheError::new(id, refusal, &self.options)
+    }
+
     fn take_place(
         &self,
         core: &mut Core,
         id: &ModelId,
         ticket: Result<Ticket, Refusal>,
     ) -> Result<Place<'_>, CacheError> {
-        let ticket = ticket.map_err(|refusal| CacheError::new(id, refusal, &self.options))?;
+        let ticket = ticket.map_err(|refusal| self.refuse(id, refusal))?;
         let (sender, answer) = oneshot::channel();
         core.tickets.insert(ticket, sender);
         Ok(Place {
@@ -300,7 +323,7 @@ impl Cache {
             Ok(answer) => {
                 place.waiting = false;
                 let answer = answer.unwrap_or(Err(Refusal::ShuttingDown));
-                answer.map_err(|refusal| CacheError::new(id, refusal, &self.options))
+                answer.map_err(|refusal| self.refuse(id, refusal))
             }
             Err(_) => Err(CacheError::WaitTimeout {
                 id: id.to_string(),

@@ -20,6 +20,8 @@ use http::{HeaderName, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use tokio::{sync::Mutex, time::Instant};
 
+use crate::{cache::CacheUsage, mesh::Mesh};
+
 const PAGE: &str = include_str!("console/page.html");
 
 /// The page runs its own script and talks to its own address, nothing else.
@@ -43,7 +45,34 @@ pub trait Source: fmt::Debug + Send + Sync + 'static {
     /// At most `limit` models with an id after `after`, in order of id.
     fn page(&self, after: &str, limit: usize) -> Vec<Model>;
     /// Memory for models.
-    fn capacity_bytes(&self) -> u64;
+    fn memory(&self) -> Memory;
+}
+
+/// Memory for models, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Memory {
+    /// What there is.
+    pub capacity_bytes: u64,
+    /// What is taken.
+    pub used_bytes: u64,
+}
+
+impl Source for Mesh {
+    fn page(&self, after: &str, limit: usize) -> Vec<Model> {
+        self.list(after, limit)
+    }
+
+    fn memory(&self) -> Memory {
+        let CacheUsage {
+            capacity_bytes,
+            used_bytes,
+            ..
+        } = self.cache().usage();
+        Memory {
+            capacity_bytes,
+            used_bytes,
+        }
+    }
 }
 
 /// `/` and `/models.json`, to be mounted beside `/metrics`.
@@ -77,7 +106,6 @@ struct Listed {
     models: Vec<Model>,
     loaded: usize,
     failed: usize,
-    used_bytes: u64,
     complete: bool,
 }
 
@@ -92,8 +120,8 @@ struct Wanted {
 struct Answer<'a> {
     version: &'static str,
     now_ms: u64,
-    capacity_bytes: u64,
-    used_bytes: u64,
+    #[serde(flatten)]
+    memory: Memory,
     total: usize,
     /// Whether `total` and the sums are of all models.
     complete: bool,
@@ -158,8 +186,7 @@ async fn models(State(console): State<Arc<Console>>, Query(wanted): Query<Wanted
     let answer = Answer {
         version: env!("CARGO_PKG_VERSION"),
         now_ms: now_ms(),
-        capacity_bytes: console.source.capacity_bytes(),
-        used_bytes: listed.used_bytes,
+        memory: console.source.memory(),
         total: listed.models.len(),
         complete: listed.complete,
         loaded: listed.loaded,
@@ -222,7 +249,6 @@ impl Listed {
                 "LOADING_FAILED" => listed.failed += 1,
                 _ => {}
             }
-            listed.used_bytes = listed.used_bytes.saturating_add(model.size_bytes);
         }
         // What is in memory or failed comes before what was never asked for, the latest use first.
         listed.models.sort_by_cached_key(|model| {

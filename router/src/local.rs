@@ -27,8 +27,8 @@ mod tests;
 
 /// Extensions of the protocol that work with every runtime.
 const EXTENSIONS: [&str; 2] = ["model_repository", "binary_tensor_data"];
-/// Models in one index: it is one message, and clients take 4 MB unless told otherwise. `stowage.v1.Mesh/ListModels`
-/// has no such limit.
+/// Entries in one index: it is one message, a few megabytes of it then. `stowage.v1.Mesh/ListModels` has no such
+/// limit.
 const MAX_INDEX: usize = 50_000;
 
 /// Service with the router's own part of the protocol.

@@ -6,6 +6,7 @@
 
 use std::{
     collections::HashMap,
+    fmt,
     sync::{Arc, Weak},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -24,7 +25,7 @@ mod list;
 mod models;
 mod status;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod transition;
 mod view;
 mod vmodels;
@@ -93,7 +94,6 @@ impl Default for MeshOptions {
 }
 
 /// Registry of models and vmodels, on top of the cache of loaded copies.
-#[derive(Debug)]
 pub struct Mesh {
     cache: Arc<Cache>,
     options: MeshOptions,
@@ -103,7 +103,6 @@ pub struct Mesh {
     me: Weak<Mesh>,
 }
 
-#[derive(Debug)]
 struct State {
     registry: Registry,
     /// One for each vmodel in transition.
@@ -273,6 +272,15 @@ impl Mesh {
             });
         }
         self.cache.ensure(&found.id, &found.spec, last_used)
+    }
+}
+
+impl fmt::Debug for Mesh {
+    /// Leaves out what may be millions of records.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mesh")
+            .field("options", &self.options)
+            .finish_non_exhaustive()
     }
 }
 

@@ -54,7 +54,7 @@ impl fmt::Debug for ModelId {
 }
 
 /// What a runtime is told when it loads a model: `mmesh.ModelInfo`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct ModelSpec {
     /// Model type, never empty once registered.
     pub kind: String,
@@ -62,6 +62,17 @@ pub struct ModelSpec {
     pub path: String,
     /// Opaque JSON for the adapter. May hold secrets: never logged.
     pub key: String,
+}
+
+impl fmt::Debug for ModelSpec {
+    /// Without the key, which may hold secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { kind, path, key: _ } = self;
+        f.debug_struct("ModelSpec")
+            .field("kind", kind)
+            .field("path", path)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Name under which one version of a model is registered: `iris:3` for version 3 of `iris`, which itself names the

@@ -39,7 +39,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
         probes,
         prestop,
         metrics,
-        per_model_metrics,
+        per_model_metrics: _,
         runtime,
         serving,
         connections,

@@ -1,11 +1,14 @@
 //! Command line of `stowage`.
 
-use std::{net::SocketAddr, num::NonZeroUsize, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{Parser, Subcommand, ValueEnum};
 use kit::args::{ByteSize, TelemetryArgs};
 
-use crate::address::{self, Server};
+use crate::{
+    address::{self, Server},
+    config::MAX_THREADS,
+};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -72,7 +75,7 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Serves a folder of models; what happens without a command
-    Serve(ServeArgs),
+    Serve(Box<ServeArgs>),
     /// Lists the models of a running server
     Models(ModelsArgs),
     /// Sends one request to a model of a running server and prints the answer
@@ -111,9 +114,9 @@ pub struct ServeArgs {
     #[arg(long, env = "STOWAGE_ADDRESSES", value_name = "FILE")]
     pub addresses: Option<PathBuf>,
 
-    /// Threads that serve requests [default: one per CPU]
-    #[arg(long, env = "STOWAGE_THREADS", value_name = "N")]
-    pub threads: Option<NonZeroUsize>,
+    /// Threads that serve requests [default: one for each core]
+    #[arg(long, env = "STOWAGE_THREADS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(MAX_THREADS)))]
+    pub threads: Option<u16>,
 }
 
 /// Flags of `stowage models`.

@@ -4,7 +4,6 @@ use std::{
     fs,
     io::Read as _,
     net::{Ipv4Addr, SocketAddr},
-    num::NonZeroUsize,
     path::{Path, PathBuf},
 };
 
@@ -13,8 +12,17 @@ use serde::{Deserialize, Deserializer, de};
 
 use crate::{address, args::ServeArgs, memory};
 
+/// gRPC port when nothing is said.
+pub const DEFAULT_GRPC: u16 = api::names::ports::GRPC;
+
+/// REST port when nothing is said.
+pub const DEFAULT_REST: u16 = api::names::ports::REST;
+
 /// Least memory for models. Below it, the runtime's own default size of one model would not fit.
 const MIN_CAPACITY: ByteSize = ByteSize(16 << 20);
+
+/// Most threads; far more than machines have cores.
+pub const MAX_THREADS: u16 = 1024;
 
 /// Longest configuration file in bytes; eight short lines are usual.
 const MAX_FILE: u64 = 64 << 10;
@@ -37,8 +45,8 @@ pub struct Config {
     pub admin: SocketAddr,
     /// Where to write the addresses in use.
     pub addresses: Option<PathBuf>,
-    /// Threads that serve.
-    pub threads: NonZeroUsize,
+    /// Threads that serve; `None` = one for each core.
+    pub threads: Option<u16>,
 }
 
 /// Why there is no [`Config`].
@@ -77,6 +85,9 @@ pub enum ConfigError {
     /// Too little for anything.
     #[error("--capacity {0} is too small; at least {MIN_CAPACITY} is needed")]
     Capacity(ByteSize),
+    /// None, or absurdly many.
+    #[error("--threads {0} is out of range: 1 to {MAX_THREADS}")]
+    Threads(u16),
     /// Two listeners want the same address.
     #[error("--{first} and --{second} are both {addr}; each needs a port of its own")]
     SameAddress {
@@ -105,7 +116,7 @@ struct File {
     admin: Option<SocketAddr>,
     /// Relative to the file.
     addresses: Option<PathBuf>,
-    threads: Option<NonZeroUsize>,
+    threads: Option<u16>,
 }
 
 /// A number of bytes, or a text with a unit.
@@ -147,17 +158,13 @@ impl Config {
         let config = Self {
             models: models_folder(models.or(file.models), here)?,
             capacity: capacity.or(file.capacity).unwrap_or_else(default_capacity),
-            grpc: grpc
-                .or(file.grpc)
-                .unwrap_or_else(|| on_loopback(api::names::ports::GRPC)),
-            rest: rest
-                .or(file.rest)
-                .unwrap_or_else(|| on_loopback(api::names::ports::REST)),
+            grpc: grpc.or(file.grpc).unwrap_or_else(|| on_loopback(DEFAULT_GRPC)),
+            rest: rest.or(file.rest).unwrap_or_else(|| on_loopback(DEFAULT_REST)),
             admin: admin
                 .or(file.admin)
                 .unwrap_or_else(|| on_loopback(api::names::ports::METRICS)),
             addresses: addresses.or(file.addresses).map(|path| here.join(path)),
-            threads: threads.or(file.threads).unwrap_or_else(default_threads),
+            threads: threads.or(file.threads),
         };
         config.check()?;
         Ok(config)
@@ -166,6 +173,12 @@ impl Config {
     fn check(&self) -> Result<(), ConfigError> {
         if self.capacity < MIN_CAPACITY {
             return Err(ConfigError::Capacity(self.capacity));
+        }
+        if let Some(threads) = self
+            .threads
+            .filter(|threads| !(1..=MAX_THREADS).contains(threads))
+        {
+            return Err(ConfigError::Threads(threads));
         }
         let listeners = [("grpc", self.grpc), ("rest", self.rest), ("admin", self.admin)];
         for (i, (first, addr)) in listeners.into_iter().enumerate() {
@@ -240,10 +253,6 @@ fn models_folder(named: Option<PathBuf>, here: &Path) -> Result<PathBuf, ConfigE
 
 fn default_capacity() -> ByteSize {
     ByteSize(memory::total().map_or(memory::FALLBACK, |bytes| bytes / 4)).max(MIN_CAPACITY)
-}
-
-fn default_threads() -> NonZeroUsize {
-    std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN)
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ pub type Models = BTreeMap<String, Model>;
 /// One model file as it is now: another content is another model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Model {
-    /// `<name>-<hash>` of path and content stamp (size, time of change and inode of all its files).
+    /// `<name>@<hash>`; the hash is of path and content stamp (size, time of change and inode of all its files).
     pub id: String,
     /// Of the `.onnx` file, relative to the models folder, with `/` between its parts.
     pub path: String,

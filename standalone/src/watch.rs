@@ -21,7 +21,11 @@ use tokio::{task, time::Instant};
 use tonic::Status;
 use tracing::{info, warn};
 
-use crate::models::{Model, Models, Scan, count, plan::Operation, walk};
+use crate::models::{
+    Model, Models, Scan, count,
+    plan::{self, Operation},
+    walk,
+};
 use events::Events;
 use settle::Settle;
 
@@ -99,9 +103,8 @@ impl<R: Registry> Watch<R> {
             epoch: Instant::now(),
         };
         let scan = watch.scan().await?;
-        // Nobody asked for anything yet: there is nothing to protect by waiting.
-        let step = watch.settle.observe(watch.now_ms(), &scan.models, |_| true);
-        watch.carry_out(step.operations).await;
+        // Nobody asked for anything yet: there is nothing to protect by waiting for files to be quiet.
+        watch.carry_out(plan::diff(&Models::new(), &scan.models)).await;
         watch.started = true;
         info!(models = count(watch.models()), folder = %watch.root.display(), "models found");
         Ok(watch)

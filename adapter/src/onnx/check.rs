@@ -26,19 +26,47 @@ pub enum CheckError {
     #[error("output {name:?} is asked for twice")]
     DuplicateOutput { name: String },
     #[error("input {name:?}: expected datatype {expected}, got {got:?}")]
-    Datatype { name: String, expected: Datatype, got: String },
+    Datatype {
+        name: String,
+        expected: Datatype,
+        got: String,
+    },
     #[error("input {name:?}: expected shape {expected}, got {got:?}")]
-    Shape { name: String, expected: String, got: Vec<i64> },
+    Shape {
+        name: String,
+        expected: String,
+        got: Vec<i64>,
+    },
     #[error(
         "input {name:?}: dimension {axis} ({dim:?}) is {got}, but {expected} in input {other:?}; they must agree"
     )]
-    Disagree { name: String, axis: usize, dim: String, got: usize, expected: usize, other: String },
+    Disagree {
+        name: String,
+        axis: usize,
+        dim: String,
+        got: usize,
+        expected: usize,
+        other: String,
+    },
     #[error("input {name:?}: shape {shape:?} has more elements than can be addressed")]
     TooLarge { name: String, shape: Vec<i64> },
-    #[error("input {name:?}: shape {shape:?} of {datatype} takes {expected} bytes, got {got} in raw_input_contents")]
-    RawLength { name: String, shape: Vec<i64>, datatype: Datatype, expected: usize, got: usize },
+    #[error(
+        "input {name:?}: shape {shape:?} of {datatype} takes {expected} bytes, got {got} in raw_input_contents"
+    )]
+    RawLength {
+        name: String,
+        shape: Vec<i64>,
+        datatype: Datatype,
+        expected: usize,
+        got: usize,
+    },
     #[error("input {name:?}: shape {shape:?} has {expected} elements, got {got}")]
-    Count { name: String, shape: Vec<i64>, expected: usize, got: usize },
+    Count {
+        name: String,
+        shape: Vec<i64>,
+        expected: usize,
+        got: usize,
+    },
     #[error("input {name:?}: {error}")]
     Bytes { name: String, error: BytesError },
     #[error("input {name:?}: element {element} is not valid UTF-8, which ONNX strings must be")]
@@ -71,31 +99,47 @@ pub fn check(
     let raw = &request.raw_input_contents;
     if !raw.is_empty() {
         if raw.len() != request.inputs.len() {
-            return Err(CheckError::RawEntries { expected: request.inputs.len(), got: raw.len() });
+            return Err(CheckError::RawEntries {
+                expected: request.inputs.len(),
+                got: raw.len(),
+            });
         }
         if let Some(mixed) = request.inputs.iter().find(|input| has_contents(input)) {
-            return Err(CheckError::Mixed { name: clip(&mixed.name) });
+            return Err(CheckError::Mixed {
+                name: clip(&mixed.name),
+            });
         }
     }
     let mut ordered: Vec<Option<Tensor>> = vec![None; inputs.len()];
     for (index, input) in request.inputs.iter().enumerate() {
         let Some(position) = inputs.iter().position(|info| info.name == input.name) else {
-            return Err(CheckError::UnknownInput { name: clip(&input.name), known: names(inputs) });
+            return Err(CheckError::UnknownInput {
+                name: clip(&input.name),
+                known: names(inputs),
+            });
         };
         // `position` comes from an iteration over `inputs`, which has the length of `ordered`.
         let slot = &mut ordered[position];
         if slot.is_some() {
-            return Err(CheckError::DuplicateInput { name: input.name.clone() });
+            return Err(CheckError::DuplicateInput {
+                name: input.name.clone(),
+            });
         }
         *slot = Some(check_input(&inputs[position], input, raw.get(index))?);
     }
     let mut tensors = Vec::with_capacity(inputs.len());
     for (info, tensor) in inputs.iter().zip(ordered) {
-        let missing = || CheckError::MissingInput { name: info.name.clone(), known: names(inputs) };
+        let missing = || CheckError::MissingInput {
+            name: info.name.clone(),
+            known: names(inputs),
+        };
         tensors.push(tensor.ok_or_else(missing)?);
     }
     check_agreement(inputs, &tensors)?;
-    Ok(Checked { inputs: tensors, outputs: wanted(outputs, request)? })
+    Ok(Checked {
+        inputs: tensors,
+        outputs: wanted(outputs, request)?,
+    })
 }
 
 fn wanted(outputs: &[TensorInfo], request: &ModelInferRequest) -> Result<Vec<usize>, CheckError> {
@@ -105,10 +149,15 @@ fn wanted(outputs: &[TensorInfo], request: &ModelInferRequest) -> Result<Vec<usi
     let mut wanted = Vec::with_capacity(request.outputs.len().min(outputs.len()));
     for output in &request.outputs {
         let Some(position) = outputs.iter().position(|info| info.name == output.name) else {
-            return Err(CheckError::UnknownOutput { name: clip(&output.name), known: names(outputs) });
+            return Err(CheckError::UnknownOutput {
+                name: clip(&output.name),
+                known: names(outputs),
+            });
         };
         if wanted.contains(&position) {
-            return Err(CheckError::DuplicateOutput { name: output.name.clone() });
+            return Err(CheckError::DuplicateOutput {
+                name: output.name.clone(),
+            });
         }
         wanted.push(position);
     }
@@ -129,14 +178,23 @@ fn check_input(
         });
     }
     let shape = check_shape(info, &input.shape)?;
-    let too_large = || CheckError::TooLarge { name: name(), shape: input.shape.clone() };
+    let too_large = || CheckError::TooLarge {
+        name: name(),
+        shape: input.shape.clone(),
+    };
     let count = tensor::element_count(&shape).ok_or_else(too_large)?;
     let raw = if let Some(raw) = raw {
         if let Some(size) = info.datatype.size() {
             let expected = count.checked_mul(size).ok_or_else(too_large)?;
             if raw.len() != expected {
                 let (shape, datatype, got) = (input.shape.clone(), info.datatype, raw.len());
-                return Err(CheckError::RawLength { name: name(), shape, datatype, expected, got });
+                return Err(CheckError::RawLength {
+                    name: name(),
+                    shape,
+                    datatype,
+                    expected,
+                    got,
+                });
             }
         }
         raw.clone()
@@ -147,12 +205,21 @@ fn check_input(
             .map_err(|error| CheckError::Contents { name: name(), error })?;
         if got != count {
             let shape = input.shape.clone();
-            return Err(CheckError::Count { name: name(), shape, expected: count, got });
+            return Err(CheckError::Count {
+                name: name(),
+                shape,
+                expected: count,
+                got,
+            });
         }
         raw
     };
     check_elements(info, &raw, count)?;
-    Ok(Tensor { datatype: info.datatype, shape, raw })
+    Ok(Tensor {
+        datatype: info.datatype,
+        shape,
+        raw,
+    })
 }
 
 fn check_shape(info: &TensorInfo, got: &[i64]) -> Result<Vec<usize>, CheckError> {
@@ -183,15 +250,27 @@ fn check_elements(info: &TensorInfo, raw: &Bytes, count: usize) -> Result<(), Ch
         Datatype::Bool => match raw.iter().position(|byte| *byte > 1) {
             Some(element) => {
                 let got = raw.get(element).copied().unwrap_or_default();
-                Err(CheckError::Bool { name: info.name.clone(), element, got })
+                Err(CheckError::Bool {
+                    name: info.name.clone(),
+                    element,
+                    got,
+                })
             }
             None => Ok(()),
         },
         Datatype::Bytes => {
-            let elements = tensor::split_bytes(raw, count)
-                .map_err(|error| CheckError::Bytes { name: info.name.clone(), error })?;
-            match elements.iter().position(|element| std::str::from_utf8(element).is_err()) {
-                Some(element) => Err(CheckError::Utf8 { name: info.name.clone(), element }),
+            let elements = tensor::split_bytes(raw, count).map_err(|error| CheckError::Bytes {
+                name: info.name.clone(),
+                error,
+            })?;
+            match elements
+                .iter()
+                .position(|element| std::str::from_utf8(element).is_err())
+            {
+                Some(element) => Err(CheckError::Utf8 {
+                    name: info.name.clone(),
+                    element,
+                }),
                 None => Ok(()),
             }
         }
@@ -226,7 +305,10 @@ fn check_agreement(inputs: &[TensorInfo], tensors: &[Tensor]) -> Result<(), Chec
 
 fn has_contents(input: &InferInputTensor) -> bool {
     use prost::Message as _;
-    input.contents.as_ref().is_some_and(|contents| contents.encoded_len() > 0)
+    input
+        .contents
+        .as_ref()
+        .is_some_and(|contents| contents.encoded_len() > 0)
 }
 
 fn shape_text(dims: &[Dim]) -> String {
@@ -248,5 +330,9 @@ fn names(infos: &[TensorInfo]) -> Vec<String> {
 }
 
 fn quoted(names: &[String]) -> String {
-    names.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ")
+    names
+        .iter()
+        .map(|name| format!("{name:?}"))
+        .collect::<Vec<_>>()
+        .join(", ")
 }

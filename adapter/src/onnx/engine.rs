@@ -76,7 +76,11 @@ pub struct MissingOperator {
 
 impl fmt::Display for MissingOperator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} of domain {} (node {:?})", self.operator, self.domain, self.node)
+        write!(
+            f,
+            "{} of domain {} (node {:?})",
+            self.operator, self.domain, self.node
+        )
     }
 }
 

@@ -41,7 +41,10 @@ pub(super) struct Compute {
 impl Compute {
     pub(super) fn new() -> Self {
         let processors = thread::available_parallelism().map_or(1, usize::from);
-        Self { processors: Arc::new(Semaphore::new(processors)), waiting: AtomicUsize::new(0) }
+        Self {
+            processors: Arc::new(Semaphore::new(processors)),
+            waiting: AtomicUsize::new(0),
+        }
     }
 }
 
@@ -55,9 +58,14 @@ async fn take(
     if let Ok(permit) = Arc::clone(semaphore).try_acquire_owned() {
         return Ok(permit);
     }
-    let Some(_place) = Place::take(waiting, bound) else { return Err(full()) };
+    let Some(_place) = Place::take(waiting, bound) else {
+        return Err(full());
+    };
     // The semaphores are never closed.
-    Arc::clone(semaphore).acquire_owned().await.map_err(|_| Status::unavailable("the runtime is shutting down"))
+    Arc::clone(semaphore)
+        .acquire_owned()
+        .await
+        .map_err(|_| Status::unavailable("the runtime is shutting down"))
 }
 
 /// A place in a bounded queue; given up when dropped.
@@ -80,7 +88,10 @@ impl Drop for Place<'_> {
 impl OnnxRuntime {
     /// Looks a model up and begins an inference on it.
     pub(super) fn enter(&self, name: &str, version: &str) -> Result<Entered, Status> {
-        let entered = self.find(name).and_then(super::model::Served::enter).ok_or_else(|| not_loaded(name))?;
+        let entered = self
+            .find(name)
+            .and_then(super::model::Served::enter)
+            .ok_or_else(|| not_loaded(name))?;
         check_version(name, version)?;
         Ok(entered)
     }
@@ -113,7 +124,9 @@ impl OnnxRuntime {
                 let bound = limit.saturating_mul(MAX_WAITING_PER_SLOT).max(MIN_WAITING);
                 let full = || {
                     let id = &served.id;
-                    Status::resource_exhausted(format!("model {id}: too many requests wait for its {limit} slots"))
+                    Status::resource_exhausted(format!(
+                        "model {id}: too many requests wait for its {limit} slots"
+                    ))
                 };
                 Some(take(slots, &served.waiting, bound, full).await?)
             }
@@ -124,7 +137,11 @@ impl OnnxRuntime {
             .map_err(|error| Status::invalid_argument(format!("model {}: {error}", served.id)))?;
         served.stats.input.add(started.elapsed());
         let bytes = checked.inputs.iter().map(|input| input.raw.len()).sum();
-        let is_cheap = served.stats.cost().expect(bytes).is_some_and(|expected| expected <= INLINE_LIMIT);
+        let is_cheap = served
+            .stats
+            .cost()
+            .expect(bytes)
+            .is_some_and(|expected| expected <= INLINE_LIMIT);
         let (tensors, checked, entered) = if is_cheap {
             served.stats.queue.add(queued);
             run(entered, checked, bytes)?
@@ -139,7 +156,8 @@ impl OnnxRuntime {
                 drop((processor, slot));
                 result
             });
-            task.await.map_err(|_| Status::internal("the inference ended without a result"))??
+            task.await
+                .map_err(|_| Status::internal("the inference ended without a result"))??
         };
         let started = Instant::now();
         let response = answer(&entered, &request, &checked, tensors);
@@ -158,7 +176,12 @@ fn run(entered: Entered, checked: Checked, bytes: usize) -> Result<Ran, Status> 
     served.stats.infer.add(took);
     served.stats.cost().learn(took, bytes);
     served.stats.touch();
-    let rows = checked.inputs.first().and_then(|input| input.shape.first()).copied().unwrap_or(1);
+    let rows = checked
+        .inputs
+        .first()
+        .and_then(|input| input.shape.first())
+        .copied()
+        .unwrap_or(1);
     served.stats.inferences.fetch_add(rows as u64, Relaxed);
     match result {
         Ok(tensors) => Ok((tensors, checked, entered)),
@@ -183,9 +206,16 @@ fn answer(
     let mut raw_output_contents = Vec::with_capacity(tensors.len());
     for (index, tensor) in checked.outputs.iter().zip(tensors) {
         outputs.push(InferOutputTensor {
-            name: infos.get(*index).map(|info| info.name.clone()).unwrap_or_default(),
+            name: infos
+                .get(*index)
+                .map(|info| info.name.clone())
+                .unwrap_or_default(),
             datatype: tensor.datatype.as_str().to_owned(),
-            shape: tensor.shape.iter().map(|extent| i64::try_from(*extent).unwrap_or(i64::MAX)).collect(),
+            shape: tensor
+                .shape
+                .iter()
+                .map(|extent| i64::try_from(*extent).unwrap_or(i64::MAX))
+                .collect(),
             ..InferOutputTensor::default()
         });
         raw_output_contents.push(tensor.raw);
@@ -209,5 +239,7 @@ pub(super) fn check_version(name: &str, version: &str) -> Result<(), Status> {
     }
     let version = version.chars().take(32).collect::<String>();
     let name = name.chars().take(super::MAX_ID_LEN).collect::<String>();
-    Err(Status::not_found(format!("model {name} has no version {version:?}, only {VERSION:?}")))
+    Err(Status::not_found(format!(
+        "model {name} has no version {version:?}, only {VERSION:?}"
+    )))
 }

@@ -6,13 +6,14 @@ use api::{
     datatype::Datatype,
     inference::{
         DataType, InferStatistics, MemoryUsage, ModelConfig, ModelConfigRequest, ModelConfigResponse,
-        ModelInferRequest, ModelInferResponse, ModelInput, ModelMetadataRequest, ModelMetadataResponse, ModelOutput,
-        ModelReadyRequest, ModelReadyResponse, ModelStatistics, ModelStatisticsRequest, ModelStatisticsResponse,
-        ModelStreamInferResponse, RepositoryIndexRequest, RepositoryIndexResponse, RepositoryModelLoadRequest,
-        RepositoryModelLoadResponse, RepositoryModelUnloadRequest, RepositoryModelUnloadResponse, ServerLiveRequest,
-        ServerLiveResponse, ServerMetadataRequest, ServerMetadataResponse, ServerReadyRequest, ServerReadyResponse,
-        StatisticDuration, grpc_inference_service_server::GrpcInferenceService,
-        model_metadata_response::TensorMetadata, repository_index_response::ModelIndex,
+        ModelInferRequest, ModelInferResponse, ModelInput, ModelMetadataRequest, ModelMetadataResponse,
+        ModelOutput, ModelReadyRequest, ModelReadyResponse, ModelStatistics, ModelStatisticsRequest,
+        ModelStatisticsResponse, ModelStreamInferResponse, RepositoryIndexRequest, RepositoryIndexResponse,
+        RepositoryModelLoadRequest, RepositoryModelLoadResponse, RepositoryModelUnloadRequest,
+        RepositoryModelUnloadResponse, ServerLiveRequest, ServerLiveResponse, ServerMetadataRequest,
+        ServerMetadataResponse, ServerReadyRequest, ServerReadyResponse, StatisticDuration,
+        grpc_inference_service_server::GrpcInferenceService, model_metadata_response::TensorMetadata,
+        repository_index_response::ModelIndex,
     },
 };
 use futures::{Stream, StreamExt as _, stream};
@@ -34,15 +35,24 @@ const EXTENSIONS: [&str; 3] = ["model_configuration", "model_repository", "stati
 
 #[tonic::async_trait]
 impl GrpcInferenceService for OnnxRuntime {
-    async fn server_live(&self, _: Request<ServerLiveRequest>) -> Result<Response<ServerLiveResponse>, Status> {
+    async fn server_live(
+        &self,
+        _: Request<ServerLiveRequest>,
+    ) -> Result<Response<ServerLiveResponse>, Status> {
         Ok(Response::new(ServerLiveResponse { live: true }))
     }
 
-    async fn server_ready(&self, _: Request<ServerReadyRequest>) -> Result<Response<ServerReadyResponse>, Status> {
+    async fn server_ready(
+        &self,
+        _: Request<ServerReadyRequest>,
+    ) -> Result<Response<ServerReadyResponse>, Status> {
         Ok(Response::new(ServerReadyResponse { ready: true }))
     }
 
-    async fn model_ready(&self, request: Request<ModelReadyRequest>) -> Result<Response<ModelReadyResponse>, Status> {
+    async fn model_ready(
+        &self,
+        request: Request<ModelReadyRequest>,
+    ) -> Result<Response<ModelReadyResponse>, Status> {
         let ModelReadyRequest { name, version } = request.get_ref();
         let ready = self.find(name).is_some() && check_version(name, version).is_ok();
         Ok(Response::new(ModelReadyResponse { ready }))
@@ -94,7 +104,9 @@ impl GrpcInferenceService for OnnxRuntime {
     ) -> Result<Response<Self::ModelStreamInferStream>, Status> {
         let state = (self.clone(), request.into_inner());
         let answers = stream::try_unfold(state, |(runtime, mut requests)| async move {
-            let Some(request) = requests.message().await? else { return Ok(None) };
+            let Some(request) = requests.message().await? else {
+                return Ok(None);
+            };
             let id = request.id.clone();
             let answer = match runtime.infer(request).await {
                 Ok(response) => ModelStreamInferResponse {
@@ -104,7 +116,10 @@ impl GrpcInferenceService for OnnxRuntime {
                 // With the id, so that the caller knows which of its requests failed.
                 Err(status) => ModelStreamInferResponse {
                     error_message: status.message().to_owned(),
-                    infer_response: Some(ModelInferResponse { id, ..ModelInferResponse::default() }),
+                    infer_response: Some(ModelInferResponse {
+                        id,
+                        ..ModelInferResponse::default()
+                    }),
                 },
             };
             Ok(Some((answer, (runtime, requests))))
@@ -166,21 +181,27 @@ impl GrpcInferenceService for OnnxRuntime {
             state: "READY".to_owned(),
             reason: String::new(),
         };
-        Ok(Response::new(RepositoryIndexResponse { models: self.loaded().into_iter().map(index).collect() }))
+        Ok(Response::new(RepositoryIndexResponse {
+            models: self.loaded().into_iter().map(index).collect(),
+        }))
     }
 
     async fn repository_model_load(
         &self,
         _: Request<RepositoryModelLoadRequest>,
     ) -> Result<Response<RepositoryModelLoadResponse>, Status> {
-        Err(Status::unimplemented("models are loaded through mmesh.ModelRuntime/loadModel here"))
+        Err(Status::unimplemented(
+            "models are loaded through mmesh.ModelRuntime/loadModel here",
+        ))
     }
 
     async fn repository_model_unload(
         &self,
         _: Request<RepositoryModelUnloadRequest>,
     ) -> Result<Response<RepositoryModelUnloadResponse>, Status> {
-        Err(Status::unimplemented("models are unloaded through mmesh.ModelRuntime/unloadModel here"))
+        Err(Status::unimplemented(
+            "models are unloaded through mmesh.ModelRuntime/unloadModel here",
+        ))
     }
 }
 
@@ -189,7 +210,11 @@ fn dims(info: &TensorInfo) -> Vec<i64> {
 }
 
 fn metadata(info: &TensorInfo) -> TensorMetadata {
-    TensorMetadata { name: info.name.clone(), datatype: info.datatype.as_str().to_owned(), shape: dims(info) }
+    TensorMetadata {
+        name: info.name.clone(),
+        datatype: info.datatype.as_str().to_owned(),
+        shape: dims(info),
+    }
 }
 
 fn data_type(datatype: Datatype) -> DataType {
@@ -233,6 +258,10 @@ fn statistics(served: &Served) -> ModelStatistics {
             compute_output: duration(&stats.output),
             ..InferStatistics::default()
         }),
-        memory_usage: vec![MemoryUsage { r#type: "CPU".to_owned(), id: 0, byte_size: served.size_bytes() }],
+        memory_usage: vec![MemoryUsage {
+            r#type: "CPU".to_owned(),
+            id: 0,
+            byte_size: served.size_bytes(),
+        }],
     }
 }

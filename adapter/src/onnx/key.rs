@@ -42,11 +42,20 @@ impl ModelKey {
             // Types are compared without version and case: `ONNX:1` is onnx.
             let kind = name.split(':').next().unwrap_or_default().to_lowercase();
             if !kind.is_empty() && kind != "onnx" {
-                return Err(Status::invalid_argument("model_type in modelKey must be onnx for this runtime"));
+                return Err(Status::invalid_argument(
+                    "model_type in modelKey must be onnx for this runtime",
+                ));
             }
         }
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "filtered to positive")]
-        let disk_size_bytes = raw.disk_size_bytes.filter(|bytes| *bytes > 0.0).map(|bytes| bytes as u64);
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "filtered to positive"
+        )]
+        let disk_size_bytes = raw
+            .disk_size_bytes
+            .filter(|bytes| *bytes > 0.0)
+            .map(|bytes| bytes as u64);
         Ok(Self { disk_size_bytes })
     }
 }
@@ -57,7 +66,12 @@ mod tests {
 
     #[track_caller]
     fn check(key: &str, expected: Option<u64>) {
-        assert_eq!(ModelKey::parse(key).unwrap(), ModelKey { disk_size_bytes: expected });
+        assert_eq!(
+            ModelKey::parse(key).unwrap(),
+            ModelKey {
+                disk_size_bytes: expected
+            }
+        );
     }
 
     #[track_caller]
@@ -73,7 +87,10 @@ mod tests {
         check("", None);
         check("{}", None);
         check(r#"{"model_type": "onnx"}"#, None);
-        check(r#"{"model_type": {"name": "ONNX:1.7", "version": "1"}, "disk_size_bytes": 54321}"#, Some(54321));
+        check(
+            r#"{"model_type": {"name": "ONNX:1.7", "version": "1"}, "disk_size_bytes": 54321}"#,
+            Some(54321),
+        );
         check(r#"{"disk_size_bytes": 0}"#, None);
         check(r#"{"disk_size_bytes": -4}"#, None);
         check(r#"{"bucket": "b", "secret": "s3cret"}"#, None);

@@ -31,7 +31,10 @@ pub(super) struct Served {
 
 impl fmt::Debug for Served {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Served").field("id", &self.id).field("path", &self.path).finish_non_exhaustive()
+        f.debug_struct("Served")
+            .field("id", &self.id)
+            .field("path", &self.path)
+            .finish_non_exhaustive()
     }
 }
 
@@ -56,7 +59,10 @@ impl Served {
     pub(super) fn enter(self: Arc<Self>) -> Option<Entered> {
         let token = self.inflight.token();
         // In this order: an unload that did not see the token has closed before the question.
-        (!self.inflight.is_closed()).then_some(Entered { served: self, _token: token })
+        (!self.inflight.is_closed()).then_some(Entered {
+            served: self,
+            _token: token,
+        })
     }
 
     /// Lets nobody in any more and waits for those who are.
@@ -110,7 +116,8 @@ impl Counter {
 impl Stats {
     pub(super) fn touch(&self) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        self.last_ms.store(u64::try_from(now.as_millis()).unwrap_or(u64::MAX), Relaxed);
+        self.last_ms
+            .store(u64::try_from(now.as_millis()).unwrap_or(u64::MAX), Relaxed);
     }
 
     pub(super) fn last_ms(&self) -> u64 {
@@ -134,9 +141,17 @@ pub(super) struct Cost {
 impl Cost {
     /// Learns from an inference: a quarter of the new, three of the old. Races lose a sample, nothing else.
     pub(super) fn learn(&self, took: Duration, bytes: usize) {
-        let blend = |old: u64, new: u64| if old == 0 { new } else { (old / 4 * 3).saturating_add(new / 4) };
-        self.ns.store(blend(self.ns.load(Relaxed), nanos(took)).max(1), Relaxed);
-        self.bytes.store(blend(self.bytes.load(Relaxed), bytes as u64).max(1), Relaxed);
+        let blend = |old: u64, new: u64| {
+            if old == 0 {
+                new
+            } else {
+                (old / 4 * 3).saturating_add(new / 4)
+            }
+        };
+        self.ns
+            .store(blend(self.ns.load(Relaxed), nanos(took)).max(1), Relaxed);
+        self.bytes
+            .store(blend(self.bytes.load(Relaxed), bytes as u64).max(1), Relaxed);
     }
 
     /// Expected time for this much input; `None` before the first inference. Larger inputs are expected to take
@@ -165,6 +180,9 @@ mod tests {
         assert_eq!(cost.expect(100), Some(Duration::from_micros(100)));
         assert_eq!(cost.expect(1), Some(Duration::from_micros(100)));
         assert_eq!(cost.expect(10_000), Some(Duration::from_millis(10)));
-        assert_eq!(cost.expect(usize::MAX).map(|d| d > Duration::from_secs(1)), Some(true));
+        assert_eq!(
+            cost.expect(usize::MAX).map(|d| d > Duration::from_secs(1)),
+            Some(true)
+        );
     }
 }

@@ -37,7 +37,9 @@ pub enum SourceError {
     #[error("model folder {0:?} holds neither model.onnx nor any other .onnx file")]
     NoModel(String),
     /// A folder with several ONNX files, none of which is `model.onnx`.
-    #[error("model folder {path:?} holds {count} .onnx files and none is model.onnx; rename one, or give its path")]
+    #[error(
+        "model folder {path:?} holds {count} .onnx files and none is model.onnx; rename one, or give its path"
+    )]
     Ambiguous {
         /// The path as it was given.
         path: String,
@@ -57,7 +59,10 @@ pub fn resolve(root: Option<&Path>, path: &str) -> Result<Source, SourceError> {
     if path.is_empty() {
         return Err(SourceError::Empty);
     }
-    let read = |source| SourceError::Read { path: path.to_owned(), source };
+    let read = |source| SourceError::Read {
+        path: path.to_owned(),
+        source,
+    };
     let outside = || SourceError::Outside(path.to_owned());
     let given = Path::new(path);
     let (base, root) = match root {
@@ -80,7 +85,10 @@ pub fn resolve(root: Option<&Path>, path: &str) -> Result<Source, SourceError> {
     confined(&base)?;
     let metadata = base.metadata().map_err(read)?;
     if metadata.is_file() {
-        return Ok(Source { disk_bytes: disk_bytes(&base).map_err(read)?, file: base });
+        return Ok(Source {
+            disk_bytes: disk_bytes(&base).map_err(read)?,
+            file: base,
+        });
     }
     if !metadata.is_dir() {
         return Err(SourceError::NotAFile(path.to_owned()));
@@ -90,7 +98,10 @@ pub fn resolve(root: Option<&Path>, path: &str) -> Result<Source, SourceError> {
     if !file.is_file() {
         return Err(SourceError::NotAFile(path.to_owned()));
     }
-    Ok(Source { disk_bytes: disk_bytes(&file).map_err(read)?, file })
+    Ok(Source {
+        disk_bytes: disk_bytes(&file).map_err(read)?,
+        file,
+    })
 }
 
 fn find(folder: &Path, given: &str) -> Result<PathBuf, SourceError> {
@@ -98,7 +109,10 @@ fn find(folder: &Path, given: &str) -> Result<PathBuf, SourceError> {
     if preferred.exists() {
         return Ok(preferred);
     }
-    let read = |source| SourceError::Read { path: given.to_owned(), source };
+    let read = |source| SourceError::Read {
+        path: given.to_owned(),
+        source,
+    };
     let mut found = None;
     let mut count = 0;
     for entry in fs::read_dir(folder).map_err(read)?.take(MAX_ENTRIES) {
@@ -110,7 +124,10 @@ fn find(folder: &Path, given: &str) -> Result<PathBuf, SourceError> {
     }
     match found {
         Some(path) if count == 1 => Ok(path),
-        Some(_) => Err(SourceError::Ambiguous { path: given.to_owned(), count }),
+        Some(_) => Err(SourceError::Ambiguous {
+            path: given.to_owned(),
+            count,
+        }),
         None => Err(SourceError::NoModel(given.to_owned())),
     }
 }

@@ -2,8 +2,8 @@
 
 use api::mmesh::{
     LoadModelRequest, LoadModelResponse, ModelSizeRequest, ModelSizeResponse, PredictModelSizeRequest,
-    PredictModelSizeResponse, RuntimeStatusRequest, RuntimeStatusResponse, UnloadModelRequest, UnloadModelResponse,
-    model_runtime_server::ModelRuntime,
+    PredictModelSizeResponse, RuntimeStatusRequest, RuntimeStatusResponse, UnloadModelRequest,
+    UnloadModelResponse, model_runtime_server::ModelRuntime,
 };
 use tonic::{Request, Response, Status};
 
@@ -11,7 +11,10 @@ use super::OnnxRuntime;
 
 #[tonic::async_trait]
 impl ModelRuntime for OnnxRuntime {
-    async fn load_model(&self, request: Request<LoadModelRequest>) -> Result<Response<LoadModelResponse>, Status> {
+    async fn load_model(
+        &self,
+        request: Request<LoadModelRequest>,
+    ) -> Result<Response<LoadModelResponse>, Status> {
         self.load(request.get_ref()).await.map(Response::new)
     }
 
@@ -31,7 +34,10 @@ impl ModelRuntime for OnnxRuntime {
         Ok(Response::new(PredictModelSizeResponse { size_in_bytes }))
     }
 
-    async fn model_size(&self, request: Request<ModelSizeRequest>) -> Result<Response<ModelSizeResponse>, Status> {
+    async fn model_size(
+        &self,
+        request: Request<ModelSizeRequest>,
+    ) -> Result<Response<ModelSizeResponse>, Status> {
         let size_in_bytes = OnnxRuntime::model_size(self, &request.get_ref().model_id).await?;
         Ok(Response::new(ModelSizeResponse { size_in_bytes }))
     }

@@ -21,7 +21,9 @@ pub fn element_count(shape: &[usize]) -> Option<usize> {
     if shape.contains(&0) {
         return Some(0);
     }
-    shape.iter().try_fold(1_usize, |count, extent| count.checked_mul(*extent))
+    shape
+        .iter()
+        .try_fold(1_usize, |count, extent| count.checked_mul(*extent))
 }
 
 /// What is wrong with raw BYTES.
@@ -50,9 +52,14 @@ pub fn split_bytes(raw: &Bytes, expected: usize) -> Result<Vec<Bytes>, BytesErro
     let mut rest = raw.clone();
     while !rest.is_empty() {
         if elements.len() == expected {
-            return Err(BytesError::Count { expected, got: expected.saturating_add(1) });
+            return Err(BytesError::Count {
+                expected,
+                got: expected.saturating_add(1),
+            });
         }
-        let truncated = BytesError::Truncated { element: elements.len() };
+        let truncated = BytesError::Truncated {
+            element: elements.len(),
+        };
         let Some(length) = rest.first_chunk::<4>().map(|b| u32::from_le_bytes(*b) as usize) else {
             return Err(truncated);
         };
@@ -65,7 +72,10 @@ pub fn split_bytes(raw: &Bytes, expected: usize) -> Result<Vec<Bytes>, BytesErro
     if elements.len() == expected {
         Ok(elements)
     } else {
-        Err(BytesError::Count { expected, got: elements.len() })
+        Err(BytesError::Count {
+            expected,
+            got: elements.len(),
+        })
     }
 }
 
@@ -114,13 +124,21 @@ pub fn contents_to_raw(
 ) -> Result<(usize, Bytes), ContentsError> {
     let field = field_of(datatype).ok_or(ContentsError::RawOnly(datatype))?;
     if let Some(other) = filled(contents).find(|name| *name != field) {
-        return Err(ContentsError::WrongField { datatype, field, other });
+        return Err(ContentsError::WrongField {
+            datatype,
+            field,
+            other,
+        });
     }
     let ints = &contents.int_contents;
     let uints = &contents.uint_contents;
     Ok(match datatype {
         Datatype::Bool => {
-            let raw = contents.bool_contents.iter().map(|v| u8::from(*v)).collect::<Vec<_>>();
+            let raw = contents
+                .bool_contents
+                .iter()
+                .map(|v| u8::from(*v))
+                .collect::<Vec<_>>();
             (raw.len(), Bytes::from(raw))
         }
         Datatype::Int8 => narrow(datatype, ints, |v| i8::try_from(v).ok().map(i8::to_le_bytes))?,

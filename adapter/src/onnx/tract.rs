@@ -39,7 +39,9 @@ pub struct TractEngine {
 
 impl std::fmt::Debug for TractEngine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TractEngine").field("operators", &self.operators.len()).finish()
+        f.debug_struct("TractEngine")
+            .field("operators", &self.operators.len())
+            .finish()
     }
 }
 
@@ -58,15 +60,23 @@ impl TractEngine {
         // Inferred shapes in the file use names that were replaced; the engine infers them itself.
         onnx.ignore_value_info = true;
         let operators = onnx.op_register.0.keys().cloned().collect();
-        Self { onnx: Arc::new(onnx), operators: Arc::new(operators) }
+        Self {
+            onnx: Arc::new(onnx),
+            operators: Arc::new(operators),
+        }
     }
 
     fn attempt(&self, source: &Source, bytes: &Bytes, unnamed: Unnamed) -> Result<TractModel, LoadError> {
-        let mut model = ModelProto::decode(bytes.clone())
-            .map_err(|error| LoadError::Corrupt { path: source.file.clone(), reason: error.to_string() })?;
+        let mut model = ModelProto::decode(bytes.clone()).map_err(|error| LoadError::Corrupt {
+            path: source.file.clone(),
+            reason: error.to_string(),
+        })?;
         let opsets = graph::opsets(&model);
         let signature = graph::prepare(&mut model, &source.file, &self.operators, unnamed)?;
-        let prepare = |error: &TractError| LoadError::Prepare { reason: reason(error), opsets: opsets.clone() };
+        let prepare = |error: &TractError| LoadError::Prepare {
+            reason: reason(error),
+            opsets: opsets.clone(),
+        };
         let folder = source.file.parent().and_then(Path::to_str);
         let parsed = self.onnx.parse(&model, folder).map_err(|error| prepare(&error))?;
         // The file's own copy of the weights is not needed while the graph is optimized.
@@ -89,12 +99,17 @@ impl Engine for TractEngine {
     }
 
     fn load(&self, source: &Source) -> Result<Box<dyn LoadedModel>, LoadError> {
-        let bytes = fs::read(&source.file)
-            .map_err(|error| LoadError::Read { path: source.file.clone(), source: error })?;
+        let bytes = fs::read(&source.file).map_err(|error| LoadError::Read {
+            path: source.file.clone(),
+            source: error,
+        })?;
         let bytes = Bytes::from(bytes);
         let attempt = |unnamed| {
-            catch_unwind(AssertUnwindSafe(|| self.attempt(source, &bytes, unnamed)))
-                .unwrap_or_else(|panic| Err(LoadError::Panic { reason: panic_text(&*panic) }))
+            catch_unwind(AssertUnwindSafe(|| self.attempt(source, &bytes, unnamed))).unwrap_or_else(|panic| {
+                Err(LoadError::Panic {
+                    reason: panic_text(&*panic),
+                })
+            })
         };
         let model = match attempt(Unnamed::Batch) {
             // Perhaps the outermost dimensions are not one batch after all.
@@ -117,8 +132,14 @@ fn reason(error: &TractError) -> String {
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    text.unwrap_or("panic without a message").chars().take(MAX_REASON).collect()
+    let text = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("panic without a message")
+        .chars()
+        .take(MAX_REASON)
+        .collect()
 }
 
 /// Reads external data without mapping files: a mapped file that shrinks kills the process.
@@ -135,7 +156,10 @@ impl ModelDataResolver for FileReader {
         let mut file = File::open(path)?;
         let available = file.metadata()?.len().saturating_sub(offset as u64);
         let length = length.map_or(available, |length| length as u64);
-        ensure!(length <= available, "external data file has {available} bytes after the offset, {length} needed");
+        ensure!(
+            length <= available,
+            "external data file has {available} bytes after the offset, {length} needed"
+        );
         file.seek(SeekFrom::Start(offset as u64))?;
         let read = file.take(length).read_to_end(buf)?;
         ensure!(read as u64 == length, "external data file ended early");
@@ -158,29 +182,49 @@ impl TractModel {
     fn new(model: TypedModel, signature: Signature) -> TractResult<Self> {
         let mut inputs = Vec::with_capacity(signature.inputs.len());
         let mut input_types = Vec::with_capacity(signature.inputs.len());
-        ensure!(model.inputs.len() == signature.inputs.len(), "the engine found other inputs than are declared");
+        ensure!(
+            model.inputs.len() == signature.inputs.len(),
+            "the engine found other inputs than are declared"
+        );
         for (declared, outlet) in signature.inputs.into_iter().zip(&model.inputs) {
             let fact = model.outlet_fact(*outlet)?;
             let Declared { name, dims, .. } = declared;
             let datatype = datatype(fact.datum_type)
                 .with_context(|| format!("input {name:?} has type {:?}, which V2 lacks", fact.datum_type))?;
             input_types.push(fact.datum_type);
-            inputs.push(TensorInfo { name, datatype, dims: dims.unwrap_or_default() });
+            inputs.push(TensorInfo {
+                name,
+                datatype,
+                dims: dims.unwrap_or_default(),
+            });
         }
         let mut outputs = Vec::with_capacity(signature.outputs.len());
-        ensure!(model.outputs.len() == signature.outputs.len(), "the engine found other outputs than are declared");
+        ensure!(
+            model.outputs.len() == signature.outputs.len(),
+            "the engine found other outputs than are declared"
+        );
         for (declared, outlet) in signature.outputs.into_iter().zip(&model.outputs) {
             outputs.push(output_info(declared, model.outlet_fact(*outlet)?)?);
         }
         let size_bytes = size_bytes(&model);
         let plan = model.into_runnable()?;
-        Ok(Self { plan, inputs, outputs, input_types, size_bytes })
+        Ok(Self {
+            plan,
+            inputs,
+            outputs,
+            input_types,
+            size_bytes,
+        })
     }
 }
 
 /// Declaration of an output: what the graph says, and where it says nothing, what the engine inferred.
 fn output_info(declared: Declared, fact: &TypedFact) -> TractResult<TensorInfo> {
-    let Declared { name, elem_type, dims } = declared;
+    let Declared {
+        name,
+        elem_type,
+        dims,
+    } = declared;
     let inferred = datatype(fact.datum_type);
     let datatype = elem_type
         .and_then(onnx_datatype)
@@ -192,7 +236,15 @@ fn output_info(declared: Declared, fact: &TypedFact) -> TractResult<TensorInfo> 
         // The engine may know more than the file, and the file more names than the engine.
         Some(dims) if dims.len() == facts.len() => {
             let pairs = dims.into_iter().zip(facts);
-            pairs.map(|(dim, fact)| if matches!(fact, Dim::Fixed(_)) { fact } else { open(dim) }).collect()
+            pairs
+                .map(|(dim, fact)| {
+                    if matches!(fact, Dim::Fixed(_)) {
+                        fact
+                    } else {
+                        open(dim)
+                    }
+                })
+                .collect()
         }
         _ => facts,
     };
@@ -266,8 +318,13 @@ fn size_bytes(model: &TypedModel) -> u64 {
     for node in &model.nodes {
         total = total.saturating_add(NODE_BYTES);
         let kernel = node.op_as::<ml::KernelOp>().map(ml::KernelOp::size_bytes);
-        let konsts = node.outputs.iter().filter_map(|output| output.fact.konst.as_ref());
-        let tensors = konsts.filter(|tensor| seen.insert(Arc::as_ptr(tensor))).map(|tensor| tensor_bytes(tensor));
+        let konsts = node
+            .outputs
+            .iter()
+            .filter_map(|output| output.fact.konst.as_ref());
+        let tensors = konsts
+            .filter(|tensor| seen.insert(Arc::as_ptr(tensor)))
+            .map(|tensor| tensor_bytes(tensor));
         let bytes = tensors.chain(kernel).sum::<usize>();
         total = total.saturating_add(bytes as u64);
     }
@@ -275,7 +332,10 @@ fn size_bytes(model: &TypedModel) -> u64 {
 }
 
 fn tensor_bytes(tensor: &Tensor) -> usize {
-    let strings = tensor.try_as_plain_ram().ok().and_then(|plain| plain.as_slice::<String>().ok());
+    let strings = tensor
+        .try_as_plain_ram()
+        .ok()
+        .and_then(|plain| plain.as_slice::<String>().ok());
     match strings {
         Some(strings) => strings.iter().map(|s| s.capacity() + size_of::<String>()).sum(),
         None => tensor.volume() * tensor.datum_type().size_of(),
@@ -308,15 +368,21 @@ impl LoadedModel for TractModel {
             let inputs = inputs.collect::<TractResult<TVec<TValue>>>()?;
             let outputs = self.plan.run(inputs)?;
             let to_v2 = |index: &usize| {
-                let value = outputs.get(*index).context("the engine answered too few outputs")?;
+                let value = outputs
+                    .get(*index)
+                    .context("the engine answered too few outputs")?;
                 let info = self.outputs.get(*index).context("no such output")?;
                 to_v2(value, info.datatype)
             };
             wanted.iter().map(to_v2).collect()
         };
         match catch_unwind(AssertUnwindSafe(run)) {
-            Ok(result) => result.map_err(|error| RunError::Refused { reason: reason(&error) }),
-            Err(panic) => Err(RunError::Panic { reason: panic_text(&*panic) }),
+            Ok(result) => result.map_err(|error| RunError::Refused {
+                reason: reason(&error),
+            }),
+            Err(panic) => Err(RunError::Panic {
+                reason: panic_text(&*panic),
+            }),
         }
     }
 }
@@ -349,7 +415,9 @@ fn from_v2(input: &V2Tensor) -> TractResult<Tensor> {
         Datatype::Bytes => {
             let count = tensor::element_count(shape).context("shape overflows")?;
             let elements = tensor::split_bytes(raw, count)?;
-            let strings = elements.iter().map(|element| Ok(std::str::from_utf8(element)?.to_owned()));
+            let strings = elements
+                .iter()
+                .map(|element| Ok(std::str::from_utf8(element)?.to_owned()));
             array(shape, strings.collect::<TractResult<Vec<String>>>()?)?
         }
     })
@@ -364,7 +432,9 @@ macro_rules! raw {
     ($tensor:expr, $type:ty) => {{
         let elements = $tensor.try_as_plain_ram()?.as_slice::<$type>()?;
         let mut raw = Vec::with_capacity(size_of_val(elements));
-        elements.iter().for_each(|element| raw.extend_from_slice(&element.to_le_bytes()));
+        elements
+            .iter()
+            .for_each(|element| raw.extend_from_slice(&element.to_le_bytes()));
         Bytes::from(raw)
     }};
 }
@@ -398,5 +468,9 @@ fn to_v2(value: &Tensor, datatype: Datatype) -> TractResult<V2Tensor> {
         }
         Datatype::Bf16 => bail!("the engine has no BF16"),
     };
-    Ok(V2Tensor { datatype, shape: value.shape().to_vec(), raw })
+    Ok(V2Tensor {
+        datatype,
+        shape: value.shape().to_vec(),
+        raw,
+    })
 }

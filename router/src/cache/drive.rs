@@ -205,9 +205,8 @@ impl Cache {
     fn note(&self, id: &ModelId, note: &Note) {
         match note {
             Note::Turn { .. } | Note::Measured { .. } => {}
-            Note::Loaded { took, bytes } => {
-                tracing::info!(model = %id, took_ms = took, bytes, "model loaded")
-            }
+            Note::Loaded { took } => tracing::debug!(model = %id, took_ms = took, "runtime loaded a model"),
+            Note::Serves { bytes } => tracing::info!(model = %id, bytes, "model loaded"),
             Note::LoadFailed { cause } => {
                 tracing::warn!(model = %id, error = %error::message(cause), "model load failed");
             }
@@ -220,7 +219,7 @@ impl Cache {
                 tracing::error!(model = %id, bytes, "unload failed for good, its memory is lost");
             }
         }
-        self.metrics.note(id, note);
+        self.metrics.note(note);
     }
 }
 

@@ -25,8 +25,11 @@ impl Source for Shelf {
             .collect()
     }
 
-    fn capacity_bytes(&self) -> u64 {
-        1_000
+    fn memory(&self) -> Memory {
+        Memory {
+            capacity_bytes: 1_000,
+            used_bytes: 300,
+        }
     }
 }
 

@@ -257,6 +257,16 @@ impl WeightedCache {
         }
     }
 
+    /// The totals, added up afresh.
+    #[cfg(test)]
+    pub(crate) fn recount(&self) -> Totals {
+        let mut totals = Totals::default();
+        for entry in self.entries.values() {
+            *totals.of(entry.hold) += u128::from(entry.bytes);
+        }
+        totals
+    }
+
     fn shift(&mut self, generation: Generation, to: Hold) {
         let Some(entry) = self.entries.get_mut(&generation) else {
             return;

@@ -152,7 +152,8 @@ pub enum Action {
 pub enum Note {
     Turn { queued: u64 },
     Measured { took: u64 },
-    Loaded { took: u64, bytes: u64 },
+    Loaded { took: u64 },
+    Serves { bytes: u64 },
     LoadFailed { cause: Cause },
     Evicted { age: u64 },
     Unloaded { took: u64 },
@@ -277,7 +278,7 @@ pub struct Copies {
     cache: WeightedCache,
     queue: LoadQueue,
     models: HashMap<ModelId, Model>,
-    copies: HashMap<Generation, Copy>,
+    held: HashMap<Generation, Copy>,
     /// Copies that wait for memory, in the order in which they get it.
     waiting: VecDeque<Generation>,
     waiters: HashMap<Ticket, Waiter>,
@@ -297,7 +298,7 @@ impl Copies {
             limits,
             home,
             models: HashMap::new(),
-            copies: HashMap::new(),
+            held: HashMap::new(),
             waiting: VecDeque::new(),
             waiters: HashMap::new(),
             timers: BTreeSet::new(),
@@ -333,6 +334,27 @@ impl Copies {
         self.cache.loaded()
     }
 
+    /// Loads that wait for their turn.
+    pub fn queued_count(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Loads that have their turn.
+    pub fn running_count(&self) -> usize {
+        self.queue.running()
+    }
+
+    /// Requests that wait.
+    pub fn waiting_count(&self) -> usize {
+        self.waiters.len()
+    }
+
+    /// Models with a failure that is remembered. Looks at every model.
+    pub fn failed_count(&self, now: u64) -> usize {
+        let failures = self.models.values().filter_map(|model| model.failure.as_ref());
+        failures.filter(|failure| !self.expired(failure, now)).count()
+    }
+
     /// Whether a model serves.
     pub fn serves(&self, id: &str) -> bool {
         self.loaded_generation(id).is_some()
@@ -345,14 +367,14 @@ impl Copies {
 
     /// Whether nothing is left but what could not be unloaded.
     pub fn is_idle(&self) -> bool {
-        self.copies.values().all(|copy| copy.phase == Phase::Lost)
+        self.held.values().all(|copy| copy.phase == Phase::Lost)
     }
 
     /// What is known of a model.
     pub fn view(&self, id: &str, now: u64) -> Option<CopyView> {
         let model = self.models.get(id)?;
-        let current = model.current.and_then(|generation| self.copies.get(&generation));
-        let leaving = model.leaving.and_then(|generation| self.copies.get(&generation));
+        let current = model.current.and_then(|generation| self.held.get(&generation));
+        let leaving = model.leaving.and_then(|generation| self.held.get(&generation));
         let failure = model
             .failure
             .clone()
@@ -392,14 +414,14 @@ impl Copies {
     }
 
     fn set_phase(&mut self, generation: Generation, phase: Phase, now: u64) {
-        if let Some(copy) = self.copies.get_mut(&generation) {
+        if let Some(copy) = self.held.get_mut(&generation) {
             copy.phase = phase;
             copy.since = now;
         }
     }
 
     fn set_timer(&mut self, generation: Generation, at: Option<u64>) {
-        let Some(copy) = self.copies.get_mut(&generation) else {
+        let Some(copy) = self.held.get_mut(&generation) else {
             return;
         };
         if let Some(before) = copy.timer.take() {
@@ -412,7 +434,7 @@ impl Copies {
     }
 
     fn phase(&self, generation: Generation) -> Option<Phase> {
-        self.copies.get(&generation).map(|copy| copy.phase)
+        self.held.get(&generation).map(|copy| copy.phase)
     }
 
     fn note(&mut self, id: &ModelId, note: Note) {
@@ -452,7 +474,7 @@ impl std::fmt::Debug for Copies {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Copies")
             .field("models", &self.models.len())
-            .field("copies", &self.copies.len())
+            .field("copies", &self.held.len())
             .field("totals", &self.totals())
             .finish_non_exhaustive()
     }
@@ -502,3 +524,5 @@ mod properties;
 mod simulation;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod world;

@@ -456,6 +456,30 @@ async fn a_waiting_request_follows_the_switch() {
     assert_eq!(&**entered.unwrap().id(), "b");
 }
 
+#[tokio::test]
+async fn a_failure_of_the_model_before_is_not_the_request_s() {
+    let f = Fixture::new().await;
+    f.register("a").await;
+    f.point("v", "a").await;
+    f.runtime.behave("a", Some(Behavior::Hold));
+    let switch = async {
+        f.runtime.until_loading("a").await;
+        let force = SetVModelRequest {
+            force: true,
+            ..point("v", "b")
+        };
+        f.mesh.set_vmodel(force).await.unwrap();
+        f.runtime.behave("a", Some(Behavior::Fail("no luck")));
+    };
+    let (entered, ()) = tokio::join!(f.enter("v", Kind::VModel), switch);
+    assert_eq!(&**entered.unwrap().id(), "b");
+    assert_eq!(
+        f.status("a").await,
+        ModelStatus::LoadingFailed,
+        "it is still registered"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn no_request_fails_while_its_vmodel_switches() {
     let f = Arc::new(Fixture::new().await);

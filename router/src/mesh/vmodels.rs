@@ -21,6 +21,11 @@ impl Mesh {
         let set = parse(req)?;
         let (id, target) = (set.id.clone(), set.target.clone());
         let presence = |model: &ModelId| status::presence(self.cache.copy(model).as_ref());
+        // A successor is as young as the copy that it replaces, which may be gone after the change.
+        let replaced = self
+            .view
+            .with_active(&id, |active| self.cache.copy(active))
+            .flatten();
         let VModelSet {
             record,
             begun,
@@ -33,7 +38,7 @@ impl Mesh {
             }
             Ok::<_, Status>(done)
         })?;
-        tracing::info!(vmodel = %id, active = %record.active, target = %record.target, begun, "vmodel set");
+        tracing::debug!(vmodel = %id, active = %record.active, target = %record.target, begun, "vmodel set");
         if record.in_transition() {
             if sync {
                 self.wait_for_transition(&id, record.transition()).await?;
@@ -41,7 +46,11 @@ impl Mesh {
         } else if (load_now || replaced_copy)
             && let Some(found) = self.view.model(&target)
         {
-            self.load_and_wait(&found, Some(last_used), sync).await?;
+            let last_used = replaced.map_or(last_used, |copy| copy.last_used_ms.max(last_used));
+            let loaded = self.load_and_wait(&found, Some(last_used), sync).await;
+            if load_now || sync {
+                loaded?;
+            }
         }
         Ok(self.status_of(&id, ""))
     }

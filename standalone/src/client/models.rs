@@ -65,6 +65,8 @@ async fn list(
             .into_inner();
         models.extend(page.models);
         if page.next_page_token.is_empty() {
+            // Pages come in order of id, which is nobody's order.
+            models.sort_by(|a, b| a.name.cmp(&b.name));
             return Ok(models);
         }
         page_token = page.next_page_token;

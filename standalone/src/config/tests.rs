@@ -59,7 +59,7 @@ fn a_file_says_the_same_and_flags_win() {
     assert_eq!(config.grpc.to_string(), "127.0.0.1:9000");
     assert_eq!(config.rest.to_string(), "0.0.0.0:9001");
     assert_eq!(config.admin.port(), 2112);
-    assert_eq!(config.threads.get(), 3);
+    assert_eq!(config.threads, Some(3));
     assert_eq!(config.addresses, Some(dir.path().join("run/addresses.json")));
 
     let flags = ServeArgs {
@@ -97,7 +97,8 @@ fn wrong_files_are_refused_in_one_line() {
         ),
         ("models = \"nets\"\ncapacity = true", &["line 2", "2GiB"]),
         ("grpc = \"nowhere\"", &["line 1", "nowhere", "127.0.0.1:8033"]),
-        ("threads = 0", &["line 1", "nonzero"]),
+        ("models = \"nets\"\nthreads = 0", &["--threads 0", "1 to 1024"]),
+        ("threads = 70000", &["line 1", "70000"]),
         ("models = ", &["line 1"]),
         ("models = \"nets\"\nmodels = \"nets\"", &["line 2", "duplicate"]),
         (&"#".repeat(100_000), &["longer than"]),

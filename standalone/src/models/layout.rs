@@ -183,7 +183,9 @@ impl Found {
             self.warnings.push(format!("{}: {err}; ignored", file.path));
             return;
         }
-        let model = model(name, file, &data());
+        // The first suffix is the most precise name: the version, where there is one.
+        let precise = format!("{name}{}", suffixes.first().copied().unwrap_or_default());
+        let model = model(&precise, file, &data());
         for suffix in if suffixes.is_empty() { &[""] } else { suffixes } {
             match self.models.entry(format!("{name}{suffix}")) {
                 Entry::Vacant(free) => {
@@ -214,7 +216,7 @@ fn model(name: &str, file: &File, data: &[&File]) -> Model {
         bytes = bytes.saturating_add(*size);
     }
     Model {
-        id: format!("{name}-{:016x}", hasher.finish()),
+        id: name::content_id(name, hasher.finish()),
         path: file.path.clone(),
         files: data.len().saturating_add(1),
         bytes,

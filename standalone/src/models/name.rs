@@ -6,6 +6,25 @@ pub const VERSION_SEPARATOR: char = ':';
 /// Longest name in bytes. The id of a model adds a hash to it, and becomes a header and a metric label.
 pub const MAX_LEN: usize = 200;
 
+/// Between a stable name and the stamp of a content; no name of a file or a version has it.
+const STAMP_SEPARATOR: char = '@';
+
+/// Id of one content of `name`: `m@0123456789abcdef`, `m:2@0123456789abcdef`.
+pub fn content_id(name: &str, stamp: u64) -> String {
+    format!("{name}{STAMP_SEPARATOR}{stamp:016x}")
+}
+
+/// Stable name in an id that [`content_id`] made, and the version if it has one; `None` for any other id.
+pub fn of_content_id(id: &str) -> Option<(&str, Option<&str>)> {
+    let (name, stamp) = id.split_once(STAMP_SEPARATOR)?;
+    let is_stamp = stamp.len() == 16 && stamp.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let (name, version) = match name.split_once(VERSION_SEPARATOR) {
+        Some((name, version)) => (name, Some(version)),
+        None => (name, None),
+    };
+    (is_stamp && check(name).is_ok()).then_some((name, version))
+}
+
 /// Why a name cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
@@ -91,6 +110,29 @@ mod tests {
             check(&"m".repeat(MAX_LEN + 1)),
             Err(NameError::TooLong(MAX_LEN + 1))
         );
+    }
+
+    #[test]
+    fn ids_of_contents() {
+        for (name, parts) in [
+            ("m", ("m", None)),
+            ("m:2", ("m", Some("2"))),
+            ("a-b", ("a-b", None)),
+        ] {
+            for stamp in [0, 1, u64::MAX] {
+                assert_eq!(of_content_id(&content_id(name, stamp)), Some(parts));
+            }
+        }
+        for id in [
+            "m",
+            "m@1",
+            "m-0123456789abcdef",
+            "m@0123456789abcdeg",
+            "@0123456789abcdef",
+            "a b@0123456789abcdef",
+        ] {
+            assert_eq!(of_content_id(id), None, "{id}");
+        }
     }
 
     #[test]

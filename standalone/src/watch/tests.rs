@@ -107,9 +107,14 @@ fn put(root: &Path, path: &str, content: &str) {
 
 #[tokio::test]
 async fn follows_what_is_added_changed_and_removed() {
-    let mut following = Following::start(&["a.onnx", "b/model.onnx"]).await;
+    let mut following = Following::start(&["a.onnx", "b/model.onnx", "b/weights.bin"]).await;
     let root = following.dir.path().to_owned();
-    let before = following.until(|known| known.models.len() == 2).await;
+    let before = following.known.borrow().clone();
+    assert_eq!(
+        before.models.len(),
+        2,
+        "what is there at the start is registered at the start"
+    );
 
     put(&root, "c/1/model.onnx", "new");
     following

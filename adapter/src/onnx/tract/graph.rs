@@ -51,9 +51,16 @@ pub(super) enum Unnamed {
 
 /// Versions of the operator sets a model imports, for messages.
 pub(super) fn opsets(model: &ModelProto) -> String {
-    let sets = model.opset_import.iter().map(|set| format!("{} {}", domain(&set.domain), set.version));
+    let sets = model
+        .opset_import
+        .iter()
+        .map(|set| format!("{} {}", domain(&set.domain), set.version));
     let sets = sets.collect::<Vec<_>>().join(", ");
-    if sets.is_empty() { "no operator sets".to_owned() } else { format!("operator sets {sets}") }
+    if sets.is_empty() {
+        "no operator sets".to_owned()
+    } else {
+        format!("operator sets {sets}")
+    }
 }
 
 /// Checks the model, removes `ZipMap` and names every open dimension.
@@ -63,7 +70,10 @@ pub(super) fn prepare(
     operators: &HashSet<String>,
     unnamed: Unnamed,
 ) -> Result<Signature, LoadError> {
-    let corrupt = |reason: &str| LoadError::Corrupt { path: file.to_path_buf(), reason: reason.to_owned() };
+    let corrupt = |reason: &str| LoadError::Corrupt {
+        path: file.to_path_buf(),
+        reason: reason.to_owned(),
+    };
     let opsets = opsets(model);
     let graph = model.graph.as_mut().ok_or_else(|| corrupt("it has no graph"))?;
     if graph.node.is_empty() && graph.output.is_empty() {
@@ -81,7 +91,11 @@ pub(super) fn prepare(
     check_tensors(graph, folder, 0)?;
     let inputs = name_dims(graph, unnamed)?;
     let outputs = graph.output.iter().map(declared).collect();
-    Ok(Signature { inputs, outputs, unmapped })
+    Ok(Signature {
+        inputs,
+        outputs,
+        unmapped,
+    })
 }
 
 fn domain(domain: &str) -> &str {
@@ -108,7 +122,9 @@ fn remove_zip_maps(graph: &mut GraphProto) -> Vec<String> {
 }
 
 fn subgraphs(node: &NodeProto) -> impl Iterator<Item = &GraphProto> {
-    node.attribute.iter().flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs))
+    node.attribute
+        .iter()
+        .flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs))
 }
 
 fn find_missing(
@@ -123,7 +139,9 @@ fn find_missing(
     }
     for node in &graph.node {
         let known = match domain(&node.domain) {
-            DEFAULT_DOMAIN => !ml::OPERATORS.contains(&node.op_type.as_str()) && operators.contains(&node.op_type),
+            DEFAULT_DOMAIN => {
+                !ml::OPERATORS.contains(&node.op_type.as_str()) && operators.contains(&node.op_type)
+            }
             ML_DOMAIN => ml::OPERATORS.contains(&node.op_type.as_str()) && operators.contains(&node.op_type),
             CONTRIB_DOMAIN => operators.contains(&node.op_type),
             _ => false,
@@ -146,7 +164,11 @@ fn find_missing(
 
 /// Name of a node, or of its first output where it has none.
 fn label(node: &NodeProto) -> String {
-    if node.name.is_empty() { node.output.first().cloned().unwrap_or_default() } else { node.name.clone() }
+    if node.name.is_empty() {
+        node.output.first().cloned().unwrap_or_default()
+    } else {
+        node.name.clone()
+    }
 }
 
 /// Every tensor that is used must be made somewhere.
@@ -160,8 +182,15 @@ fn check_wiring(graph: &GraphProto, corrupt: &impl Fn(&str) -> LoadError) -> Res
         .map(String::as_str)
         .collect::<HashSet<_>>();
     for node in &graph.node {
-        if let Some(input) = node.input.iter().find(|name| !name.is_empty() && !made.contains(name.as_str())) {
-            return Err(corrupt(&format!("node {:?} uses {input:?}, which nothing makes", label(node))));
+        if let Some(input) = node
+            .input
+            .iter()
+            .find(|name| !name.is_empty() && !made.contains(name.as_str()))
+        {
+            return Err(corrupt(&format!(
+                "node {:?} uses {input:?}, which nothing makes",
+                label(node)
+            )));
         }
     }
     let mut names = HashSet::new();
@@ -174,7 +203,11 @@ fn check_wiring(graph: &GraphProto, corrupt: &impl Fn(&str) -> LoadError) -> Res
         }
     }
     let mut names = HashSet::new();
-    match graph.input.iter().find(|input| !names.insert(input.name.as_str())) {
+    match graph
+        .input
+        .iter()
+        .find(|input| !names.insert(input.name.as_str()))
+    {
         Some(input) => Err(corrupt(&format!("input {:?} is declared twice", input.name))),
         None => Ok(()),
     }
@@ -186,11 +219,18 @@ fn check_tensors(graph: &GraphProto, folder: &Path, depth: usize) -> Result<(), 
         return Ok(());
     }
     if let Some(sparse) = graph.sparse_initializer.first() {
-        let name = sparse.values.as_ref().map(|values| values.name.as_str()).unwrap_or_default();
-        return Err(LoadError::Unsupported { reason: format!("initializer {name:?} is sparse") });
+        let name = sparse
+            .values
+            .as_ref()
+            .map(|values| values.name.as_str())
+            .unwrap_or_default();
+        return Err(LoadError::Unsupported {
+            reason: format!("initializer {name:?} is sparse"),
+        });
     }
     let attributes = || graph.node.iter().flat_map(|node| &node.attribute);
-    let in_attributes = attributes().flat_map(|attribute: &AttributeProto| attribute.t.iter().chain(&attribute.tensors));
+    let in_attributes =
+        attributes().flat_map(|attribute: &AttributeProto| attribute.t.iter().chain(&attribute.tensors));
     for tensor in graph.initializer.iter().chain(in_attributes) {
         check_tensor(tensor, folder)?;
     }
@@ -207,18 +247,34 @@ fn check_tensor(tensor: &TensorProto, folder: &Path) -> Result<(), LoadError> {
     if !is_external || !tensor.raw_data.is_empty() {
         return Ok(());
     }
-    let error = |reason: String| LoadError::ExternalData { tensor: tensor.name.clone(), reason };
-    let value = |key: &str| tensor.external_data.iter().find(|entry| entry.key == key).map(|e| e.value.as_str());
+    let error = |reason: String| LoadError::ExternalData {
+        tensor: tensor.name.clone(),
+        reason,
+    };
+    let value = |key: &str| {
+        tensor
+            .external_data
+            .iter()
+            .find(|entry| entry.key == key)
+            .map(|e| e.value.as_str())
+    };
     let location = value("location").ok_or_else(|| error("it has no location".to_owned()))?;
     let path = Path::new(location);
-    if path.components().any(|part| !matches!(part, Component::Normal(_) | Component::CurDir)) {
-        return Err(error(format!("location {location:?} must be a relative path without `..`")));
+    if path
+        .components()
+        .any(|part| !matches!(part, Component::Normal(_) | Component::CurDir))
+    {
+        return Err(error(format!(
+            "location {location:?} must be a relative path without `..`"
+        )));
     }
     let missing = |source: std::io::Error| error(format!("location {location:?}: {source}"));
     let folder = folder.canonicalize().map_err(missing)?;
     let file = folder.join(path).canonicalize().map_err(missing)?;
     if !file.starts_with(&folder) {
-        return Err(error(format!("location {location:?} leads outside of the model's folder")));
+        return Err(error(format!(
+            "location {location:?} leads outside of the model's folder"
+        )));
     }
     let len = file.metadata().map_err(missing)?.len();
     let number = |key: &str| match value(key) {
@@ -235,7 +291,9 @@ fn check_tensor(tensor: &TensorProto, folder: &Path) -> Result<(), LoadError> {
     };
     match end {
         Some(end) if end <= len => Ok(()),
-        _ => Err(error(format!("{location:?} has {len} bytes, too few for what the model refers to"))),
+        _ => Err(error(format!(
+            "{location:?} has {len} bytes, too few for what the model refers to"
+        ))),
     }
 }
 
@@ -252,13 +310,21 @@ fn declared(info: &pb::ValueInfoProto) -> Declared {
         });
         dims.collect()
     });
-    Declared { name: info.name.clone(), elem_type: tensor.map(|tensor| tensor.elem_type), dims }
+    Declared {
+        name: info.name.clone(),
+        elem_type: tensor.map(|tensor| tensor.elem_type),
+        dims,
+    }
 }
 
 /// Declares every open dimension of the inputs as a symbol of our own, since the engine takes names for expressions
 /// and cannot work with dimensions that have none.
 fn name_dims(graph: &mut GraphProto, unnamed: Unnamed) -> Result<Vec<Declared>, LoadError> {
-    let initialized = graph.initializer.iter().map(|tensor| tensor.name.clone()).collect::<HashSet<_>>();
+    let initialized = graph
+        .initializer
+        .iter()
+        .map(|tensor| tensor.name.clone())
+        .collect::<HashSet<_>>();
     let mut symbols: HashMap<String, String> = HashMap::new();
     let mut inputs = Vec::new();
     for (index, input) in graph.input.iter_mut().enumerate() {
@@ -266,13 +332,17 @@ fn name_dims(graph: &mut GraphProto, unnamed: Unnamed) -> Result<Vec<Declared>, 
             // A default value: the engine takes it for a constant.
             continue;
         }
-        let Some(type_proto::Value::TensorType(tensor)) = input.r#type.as_mut().and_then(|t| t.value.as_mut())
+        let Some(type_proto::Value::TensorType(tensor)) =
+            input.r#type.as_mut().and_then(|t| t.value.as_mut())
         else {
             let reason = format!("input {:?} is not a tensor", input.name);
             return Err(LoadError::Unsupported { reason });
         };
         let Some(shape) = &mut tensor.shape else {
-            let reason = format!("input {:?} has no declared shape; export the model with its rank", input.name);
+            let reason = format!(
+                "input {:?} has no declared shape; export the model with its rank",
+                input.name
+            );
             return Err(LoadError::Unsupported { reason });
         };
         for (axis, dim) in shape.dim.iter_mut().enumerate() {

@@ -145,12 +145,7 @@ impl Expansion for KernelOp {
         })
     }
 
-    fn wire(
-        &self,
-        prefix: &str,
-        model: &mut TypedModel,
-        inputs: &[OutletId],
-    ) -> TractResult<TVec<OutletId>> {
+    fn wire(&self, prefix: &str, model: &mut TypedModel, inputs: &[OutletId]) -> TractResult<TVec<OutletId>> {
         model.wire_node(prefix, self.clone(), inputs)
     }
 }
@@ -167,14 +162,27 @@ impl EvalOp for KernelOp {
     op_out_of_plan!();
 
     fn eval(&self, _ctx: &EvalContext, inputs: TVec<TValue>) -> TractResult<TVec<TValue>> {
-        Ok(self.0.eval(&inputs)?.into_iter().map(Tensor::into_tvalue).collect())
+        Ok(self
+            .0
+            .eval(&inputs)?
+            .into_iter()
+            .map(Tensor::into_tvalue)
+            .collect())
     }
 }
 
 impl TypedOp for KernelOp {
     fn output_facts(&self, inputs: &[&TypedFact]) -> TractResult<TVec<TypedFact>> {
-        let facts = inputs.iter().map(|fact| (fact.datum_type, fact.shape.to_tvec())).collect::<Vec<_>>();
-        Ok(self.0.facts(&facts)?.into_iter().map(|(datum_type, shape)| datum_type.fact(shape)).collect())
+        let facts = inputs
+            .iter()
+            .map(|fact| (fact.datum_type, fact.shape.to_tvec()))
+            .collect::<Vec<_>>();
+        Ok(self
+            .0
+            .facts(&facts)?
+            .into_iter()
+            .map(|(datum_type, shape)| datum_type.fact(shape))
+            .collect())
     }
 
     as_op!();
@@ -213,18 +221,29 @@ impl Rows {
             [rows, columns] => (rows, columns),
             _ => bail!("expected an input of rank 1 or 2, got shape {:?}", tensor.shape()),
         };
-        Ok(Self { rows, columns, values: floats(tensor)? })
+        Ok(Self {
+            rows,
+            columns,
+            values: floats(tensor)?,
+        })
     }
 
     fn iter(&self) -> impl Iterator<Item = &[f32]> {
         // Rows without columns are still rows.
-        (0..self.rows).map(|row| self.values.get(row * self.columns..(row + 1) * self.columns).unwrap_or(&[]))
+        (0..self.rows).map(|row| {
+            self.values
+                .get(row * self.columns..(row + 1) * self.columns)
+                .unwrap_or(&[])
+        })
     }
 }
 
 /// Elements of a numeric tensor as floats.
 fn floats(tensor: &Tensor) -> TractResult<Vec<f32>> {
-    ensure!(tensor.datum_type() != DatumType::String, "expected a numeric input, got strings");
+    ensure!(
+        tensor.datum_type() != DatumType::String,
+        "expected a numeric input, got strings"
+    );
     let tensor = tensor.cast_to::<f32>()?;
     Ok(slice::<f32>(&tensor)?.to_vec())
 }
@@ -276,7 +295,10 @@ impl Labels {
     /// The labels with these indices.
     fn pick(&self, indices: &[usize]) -> TractResult<Tensor> {
         fn pick<T: Datum>(labels: &[T], indices: &[usize]) -> TractResult<Tensor> {
-            let picked = indices.iter().map(|i| labels.get(*i).cloned()).collect::<Option<Vec<_>>>();
+            let picked = indices
+                .iter()
+                .map(|i| labels.get(*i).cloned())
+                .collect::<Option<Vec<_>>>();
             tensor_of(&[indices.len()], picked.context("class without a label")?)
         }
         match self {

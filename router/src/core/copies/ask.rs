@@ -52,7 +52,7 @@ impl Copies {
         let worth = last_used.unwrap_or(now).min(now);
         self.model(id, spec, now);
         if let Some(generation) = self.loaded_generation(id) {
-            if let Some(copy) = self.copies.get(&generation) {
+            if let Some(copy) = self.held.get(&generation) {
                 copy.gate.touch(worth);
             }
             return Ok(());
@@ -106,7 +106,7 @@ impl Copies {
             return;
         };
         if let Some(generation) = waiter.slot {
-            if let Some(copy) = self.copies.get_mut(&generation)
+            if let Some(copy) = self.held.get_mut(&generation)
                 && copy.slots.remove(&ticket)
                 && copy.slots.is_empty()
             {
@@ -185,7 +185,7 @@ impl Copies {
     }
 
     fn acquire_slot(&mut self, id: &ModelId, generation: Generation, now: u64) -> Result<Ticket, Refusal> {
-        let Some(copy) = self.copies.get(&generation) else {
+        let Some(copy) = self.held.get(&generation) else {
             return Err(Refusal::NotLoading);
         };
         if !copy.slots.is_empty() && copy.slots.len() >= self.slot_queue_limit(copy.gate.limit()) {
@@ -213,7 +213,7 @@ impl Copies {
         if let Some(waiter) = self.waiters.get_mut(&ticket) {
             waiter.slot = Some(generation);
         }
-        if let Some(copy) = self.copies.get_mut(&generation) {
+        if let Some(copy) = self.held.get_mut(&generation) {
             copy.slots.insert(ticket);
             // First the bit, then the look for a free slot: whoever leaves in between sees one or the other.
             copy.gate.set_contended(true);
@@ -222,7 +222,7 @@ impl Copies {
 
     /// Gives free slots to those who wait, in order of arrival.
     pub(super) fn serve_slots(&mut self, generation: Generation, now: u64) {
-        while let Some(copy) = self.copies.get_mut(&generation) {
+        while let Some(copy) = self.held.get_mut(&generation) {
             let Some(ticket) = copy.slots.first().copied() else {
                 copy.gate.set_contended(false);
                 return;
@@ -272,7 +272,7 @@ impl Copies {
             Urgency::Background { last_used } => last_used,
         };
         let gate = Arc::new(Gate::new(id.clone(), generation, last_used, self.home.clone()));
-        self.insert_copy(gate, now);
+        self.insert_copy(&gate, now);
         if let Some(model) = self.models.get_mut(id.as_str()) {
             model.current = Some(generation);
         }
@@ -297,7 +297,7 @@ impl Copies {
     fn set_urgency(&mut self, id: &str, generation: Generation) {
         let Some(urgency) = self.urgency(id) else { return };
         self.queue.set_urgency(generation, urgency);
-        if let Some(copy) = self.copies.get(&generation) {
+        if let Some(copy) = self.held.get(&generation) {
             let (Urgency::Awaited { since: used } | Urgency::Background { last_used: used }) = urgency;
             copy.gate.touch(used);
         }

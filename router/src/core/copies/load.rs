@@ -23,14 +23,14 @@ impl Copies {
             return;
         }
         self.set_timer(generation, None);
-        let Some(copy) = self.copies.get_mut(&generation) else {
+        let Some(copy) = self.held.get_mut(&generation) else {
             return;
         };
         let (gate, took) = (copy.gate.clone(), now.saturating_sub(copy.since));
         if self.limits.limit_concurrency {
             gate.set_limit(concurrency);
         }
-        self.note(gate.id(), Note::Loaded { took, bytes });
+        self.note(gate.id(), Note::Loaded { took });
         if bytes == 0 {
             self.set_phase(generation, Phase::Sizing, now);
             self.actions.push_back(Action::Size(gate));
@@ -44,7 +44,7 @@ impl Copies {
         if self.phase(generation) != Some(Phase::Sizing) {
             return;
         }
-        let Some(copy) = self.copies.get(&generation) else {
+        let Some(copy) = self.held.get(&generation) else {
             return;
         };
         let (id, took) = (copy.gate.id().clone(), now.saturating_sub(copy.since));
@@ -91,7 +91,7 @@ impl Copies {
             let Some(generation) = self.queue.pop(now) else {
                 return;
             };
-            let Some(copy) = self.copies.get(&generation) else {
+            let Some(copy) = self.held.get(&generation) else {
                 continue;
             };
             let (gate, queued) = (copy.gate.clone(), now.saturating_sub(copy.since));
@@ -123,7 +123,7 @@ impl Copies {
         }
         let mut ahead = 0_u128;
         // At most as many as load at once; the list changes under way.
-        for generation in Vec::from_iter(self.waiting.iter().copied()) {
+        for generation in self.waiting.iter().copied().collect::<Vec<_>>() {
             let Some(Phase::Waiting { bytes }) = self.phase(generation) else {
                 continue;
             };
@@ -149,7 +149,7 @@ impl Copies {
 
     /// The last use that a load nobody waits for may not push beyond.
     fn worth(&self, generation: Generation) -> Option<u64> {
-        let copy = self.copies.get(&generation)?;
+        let copy = self.held.get(&generation)?;
         let model = self.models.get(copy.gate.id().as_str())?;
         if model.places.is_empty() {
             model.wanted
@@ -159,7 +159,7 @@ impl Copies {
     }
 
     fn load(&mut self, generation: Generation, bytes: u64, now: u64) {
-        let Some(copy) = self.copies.get(&generation) else {
+        let Some(copy) = self.held.get(&generation) else {
             return;
         };
         let gate = copy.gate.clone();
@@ -175,7 +175,7 @@ impl Copies {
 
     /// The load is over: from here on the copy serves, unless it is larger than everything.
     fn finish(&mut self, generation: Generation, bytes: Option<u64>, now: u64) {
-        let Some(copy) = self.copies.get(&generation) else {
+        let Some(copy) = self.held.get(&generation) else {
             return;
         };
         let gate = copy.gate.clone();
@@ -205,13 +205,19 @@ impl Copies {
             self.wake(ticket, Ok(None));
         }
         self.admit_all(generation, places, now);
+        self.note(
+            gate.id(),
+            Note::Serves {
+                bytes: self.cache.bytes(generation).unwrap_or(0),
+            },
+        );
         self.actions.push_back(Action::Serve(gate));
         self.advance(now);
     }
 
     /// Lets those in who waited for the load, as far as slots reach; the others queue for a slot.
     fn admit_all(&mut self, generation: Generation, places: BTreeSet<u64>, now: u64) {
-        let Some(copy) = self.copies.get(&generation) else {
+        let Some(copy) = self.held.get(&generation) else {
             return;
         };
         let limit = self.slot_queue_limit(copy.gate.limit());
@@ -231,7 +237,7 @@ impl Copies {
 
     /// A load that the runtime knows of has failed: remember it, tell everyone, and unload what may be left.
     fn fail(&mut self, generation: Generation, cause: Cause, now: u64) {
-        let Some(copy) = self.copies.get(&generation) else {
+        let Some(copy) = self.held.get(&generation) else {
             return;
         };
         let id = copy.gate.id().clone();
@@ -245,7 +251,7 @@ impl Copies {
 
     /// The same for one that the runtime has not been told of.
     fn fail_before_load(&mut self, generation: Generation, cause: Cause, now: u64) {
-        let Some(copy) = self.copies.get(&generation) else {
+        let Some(copy) = self.held.get(&generation) else {
             return;
         };
         let id = copy.gate.id().clone();
@@ -283,7 +289,7 @@ impl Copies {
 
     /// Takes a load back that the runtime has not been told of.
     pub(super) fn drop_before_load(&mut self, generation: Generation, refusal: &Refusal) {
-        let Some(copy) = self.copies.remove(&generation) else {
+        let Some(copy) = self.held.remove(&generation) else {
             return;
         };
         let id = copy.gate.id().clone();
@@ -303,7 +309,7 @@ impl Copies {
         self.tidy(&id);
     }
 
-    pub(super) fn insert_copy(&mut self, gate: Arc<Gate>, now: u64) {
+    pub(super) fn insert_copy(&mut self, gate: &Arc<Gate>, now: u64) {
         let copy = Copy {
             phase: Phase::Queued,
             since: now,
@@ -312,6 +318,6 @@ impl Copies {
             attempts: 0,
             gate: gate.clone(),
         };
-        self.copies.insert(gate.generation(), copy);
+        self.held.insert(gate.generation(), copy);
     }
 }

@@ -1,6 +1,6 @@
 //! From a copy that serves to memory that is free again.
 
-use super::{Action, Cause, Copies, MAX_UNLOAD_BACKOFF_MS, Note, Phase, Refusal};
+use super::{Action, Cause, Copies, MAX_UNLOAD_BACKOFF_MS, Model, Note, Phase, Refusal};
 use crate::core::cache::gate::Generation;
 
 impl Copies {
@@ -61,14 +61,14 @@ impl Copies {
         for id in ids {
             self.wake_all(&id, &Refusal::ShuttingDown);
         }
-        let generations: Vec<_> = self.copies.keys().copied().collect();
+        let generations: Vec<_> = self.held.keys().copied().collect();
         for generation in generations {
             self.dismiss(generation, &Refusal::ShuttingDown, now);
         }
     }
 
     pub(super) fn evict(&mut self, generation: Generation, now: u64) {
-        let Some(copy) = self.copies.get(&generation) else {
+        let Some(copy) = self.held.get(&generation) else {
             return;
         };
         let gate = copy.gate.clone();
@@ -103,7 +103,7 @@ impl Copies {
     /// Closes a copy that serves, and unloads it once it is empty. Those who wait for a slot are told `refusal`;
     /// without one they wait for the next load.
     fn close(&mut self, generation: Generation, refusal: Option<&Refusal>, drain: u64, now: u64) {
-        let Some(copy) = self.copies.get_mut(&generation) else {
+        let Some(copy) = self.held.get_mut(&generation) else {
             return;
         };
         copy.gate.close();
@@ -134,7 +134,7 @@ impl Copies {
 
     fn unload_if_drained(&mut self, generation: Generation, now: u64) {
         if self
-            .copies
+            .held
             .get(&generation)
             .is_some_and(|copy| copy.gate.in_flight() == 0)
         {
@@ -144,7 +144,7 @@ impl Copies {
 
     /// Gives up a load that the runtime knows of: it may be there in part, so it is unloaded.
     pub(super) fn abandon(&mut self, generation: Generation, now: u64) {
-        let Some(copy) = self.copies.get(&generation) else {
+        let Some(copy) = self.held.get(&generation) else {
             return;
         };
         copy.gate.close();
@@ -161,7 +161,7 @@ impl Copies {
     pub(super) fn unload(&mut self, generation: Generation, now: u64) {
         self.set_timer(generation, None);
         self.set_phase(generation, Phase::Unloading, now);
-        if let Some(copy) = self.copies.get(&generation) {
+        if let Some(copy) = self.held.get(&generation) {
             self.actions.push_back(Action::Unload(copy.gate.clone()));
         }
     }
@@ -175,7 +175,7 @@ impl Copies {
     fn gone(&mut self, generation: Generation, now: u64) {
         self.set_timer(generation, None);
         self.cache.release(generation);
-        let Some(copy) = self.copies.remove(&generation) else {
+        let Some(copy) = self.held.remove(&generation) else {
             return;
         };
         let id = copy.gate.id().clone();
@@ -199,7 +199,7 @@ impl Copies {
     }
 
     fn unload_failed(&mut self, generation: Generation, message: String, now: u64) {
-        let Some(copy) = self.copies.get_mut(&generation) else {
+        let Some(copy) = self.held.get_mut(&generation) else {
             return;
         };
         copy.attempts = copy.attempts.saturating_add(1);
@@ -229,7 +229,7 @@ impl Copies {
                 bytes: self.cache.bytes(generation).unwrap_or(0),
             },
         );
-        if self.models.get(id.as_str()).is_some_and(|model| model.asked()) {
+        if self.models.get(id.as_str()).is_some_and(Model::asked) {
             let refusal = self.record_failure(&id, Cause::Stuck(message), now);
             self.wake_all(&id, &refusal);
         }

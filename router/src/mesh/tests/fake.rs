@@ -11,12 +11,18 @@ use api::mmesh::{
     runtime_status_response,
 };
 use futures::{FutureExt, future::BoxFuture};
+use kit::admin::Readiness;
 use prometheus_client::registry::Registry;
-use tokio::{sync::watch, time::timeout};
-use tonic::Status;
+use tokio::{net::TcpListener, sync::watch, time::timeout};
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::{
+    Status,
+    transport::{Channel, Endpoint, Server},
+};
 
 use crate::{
     cache::{Cache, CacheOptions, Lease},
+    local, management,
     mesh::{Kind, Mesh, MeshOptions},
     metrics::Metrics,
     model::{ModelId, ModelSpec},
@@ -215,18 +221,18 @@ impl Fixture {
     }
 }
 
-pub(crate) fn info(path: &str) -> Option<ModelInfo> {
-    Some(ModelInfo {
+pub(crate) fn info(path: &str) -> ModelInfo {
+    ModelInfo {
         r#type: "t".into(),
         path: path.into(),
         key: String::new(),
-    })
+    }
 }
 
 pub(crate) fn register(id: &str, path: &str) -> RegisterModelRequest {
     RegisterModelRequest {
         model_id: id.into(),
-        model_info: info(path),
+        model_info: Some(info(path)),
         ..RegisterModelRequest::default()
     }
 }
@@ -236,8 +242,25 @@ pub(crate) fn point(vmodel: &str, target: &str) -> SetVModelRequest {
     SetVModelRequest {
         v_model_id: vmodel.into(),
         target_model_id: target.into(),
-        model_info: info("p"),
+        model_info: Some(info("p")),
         auto_delete_target_model: true,
         ..SetVModelRequest::default()
     }
+}
+
+/// A client's connection to a real server with everything that this instance answers itself.
+pub(crate) async fn serve(mesh: &Arc<Mesh>, readiness: &Readiness) -> Channel {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    let server = Server::builder()
+        .add_service(management::service(mesh.clone()))
+        .add_service(management::legacy_service(mesh.clone()))
+        .add_service(management::mesh_service(mesh.clone()))
+        .add_service(local::service(mesh.clone(), readiness.clone()));
+    tokio::spawn(server.serve_with_incoming(TcpListenerStream::new(listener)));
+    Endpoint::from_shared(format!("http://{addr}"))
+        .unwrap()
+        .connect()
+        .await
+        .unwrap()
 }

@@ -14,7 +14,7 @@ enum Keys {
     Strings(HashMap<String, usize>),
     Ints(HashMap<i64, usize>),
     /// By bits; zero and NaN in one form each.
-    Floats(HashMap<u64, usize>, DatumType),
+    Floats { keys: HashMap<u64, usize>, datum_type: DatumType, nan: bool },
 }
 
 #[derive(Debug)]
@@ -33,6 +33,12 @@ fn float_bits(value: f64) -> u64 {
     } else {
         value.to_bits()
     }
+}
+
+/// Version of `ai.onnx.ml` that the model imports.
+fn version(ctx: &ParsingContext) -> i64 {
+    let sets = &ctx.model.opset_import;
+    sets.iter().find(|set| set.domain == "ai.onnx.ml").map_or(1, |set| set.version)
 }
 
 /// The first of equal keys wins.
@@ -80,7 +86,9 @@ pub(super) fn label_encoder(ctx: &ParsingContext, node: &NodeProto) -> Built {
         }
         float @ (DatumType::F32 | DatumType::F64) => {
             let keys = keys.cast_to::<f64>()?;
-            Keys::Floats(index(slice::<f64>(&keys)?.iter().map(|v| float_bits(*v))), float)
+            let keys = index(slice::<f64>(&keys)?.iter().map(|v| float_bits(*v)));
+            // Until version 4 NaN was equal to no key.
+            Keys::Floats { keys, datum_type: float, nan: version(ctx) >= 4 }
         }
         other => bail!("LabelEncoder keys of type {other:?} are not supported"),
     };
@@ -111,9 +119,10 @@ impl LabelEncoder {
                 let input = input.cast_to::<i64>()?;
                 slice::<i64>(&input)?.iter().map(|v| keys.get(v).copied()).collect()
             }
-            Keys::Floats(keys, _) => {
+            Keys::Floats { keys, nan, .. } => {
                 let input = input.cast_to::<f64>()?;
-                slice::<f64>(&input)?.iter().map(|v| keys.get(&float_bits(*v)).copied()).collect()
+                let find = |v: &f64| keys.get(&float_bits(*v)).copied().filter(|_| *nan || !v.is_nan());
+                slice::<f64>(&input)?.iter().map(find).collect()
             }
         })
     }
@@ -140,7 +149,7 @@ impl Kernel for LabelEncoder {
         let fits = match &self.keys {
             Keys::Strings(_) => *datum_type == DatumType::String,
             Keys::Ints(_) => datum_type.is_integer() || datum_type.is_tdim() || *datum_type == DatumType::Bool,
-            Keys::Floats(_, float) => datum_type == float,
+            Keys::Floats { datum_type: float, .. } => datum_type == float,
         };
         ensure!(fits, "LabelEncoder input of type {datum_type:?} does not fit its keys");
         Ok(tvec![(self.values.datum_type(), shape.clone())])
@@ -163,7 +172,7 @@ impl Kernel for LabelEncoder {
         let keys = match &self.keys {
             Keys::Strings(keys) => keys.iter().map(|(key, _)| key.len() + 48).sum(),
             Keys::Ints(keys) => keys.len() * 24,
-            Keys::Floats(keys, _) => keys.len() * 24,
+            Keys::Floats { keys, .. } => keys.len() * 24,
         };
         keys + tensor_bytes(&self.values)
     }
@@ -206,7 +215,7 @@ impl OneHotEncoder {
                 let input = input.cast_to::<i64>()?;
                 slice::<i64>(&input)?.iter().map(|v| keys.get(v).copied()).collect()
             }
-            Keys::Floats(..) => bail!("OneHotEncoder has no float categories"),
+            Keys::Floats { .. } => bail!("OneHotEncoder has no float categories"),
         })
     }
 }
@@ -243,7 +252,7 @@ impl Kernel for OneHotEncoder {
         match &self.categories {
             Keys::Strings(keys) => keys.keys().map(|key| key.len() + 48).sum(),
             Keys::Ints(keys) => keys.len() * 24,
-            Keys::Floats(..) => 0,
+            Keys::Floats { .. } => 0,
         }
     }
 }

@@ -21,16 +21,30 @@ impl Weights {
             "{} coefficients cannot be divided among {targets} targets",
             coefficients.len()
         );
-        let intercepts = intercepts.filter(|v| !v.is_empty()).unwrap_or_else(|| vec![0.0; targets]);
-        ensure!(intercepts.len() == targets, "{} intercepts for {targets} targets", intercepts.len());
-        Ok(Self { targets, features: coefficients.len() / targets, coefficients, intercepts })
+        let intercepts = intercepts
+            .filter(|v| !v.is_empty())
+            .unwrap_or_else(|| vec![0.0; targets]);
+        ensure!(
+            intercepts.len() == targets,
+            "{} intercepts for {targets} targets",
+            intercepts.len()
+        );
+        Ok(Self {
+            targets,
+            features: coefficients.len() / targets,
+            coefficients,
+            intercepts,
+        })
     }
 
     /// Scores of one row, one for each target.
     fn scores<'a>(&'a self, row: &'a [f32]) -> impl Iterator<Item = f32> + 'a {
-        self.coefficients.chunks_exact(self.features).zip(&self.intercepts).map(move |(coefficients, intercept)| {
-            coefficients.iter().zip(row).map(|(c, x)| c * x).sum::<f32>() + intercept
-        })
+        self.coefficients
+            .chunks_exact(self.features)
+            .zip(&self.intercepts)
+            .map(move |(coefficients, intercept)| {
+                coefficients.iter().zip(row).map(|(c, x)| c * x).sum::<f32>() + intercept
+            })
     }
 
     fn check(&self, rows: &Rows) -> TractResult<()> {
@@ -56,9 +70,15 @@ struct LinearRegressor {
 
 pub(super) fn regressor(_ctx: &ParsingContext, node: &NodeProto) -> Built {
     let targets: usize = node.get_attr_opt("targets")?.unwrap_or(1);
-    let weights =
-        Weights::new(targets, node.get_attr_vec("coefficients")?, node.get_attr_opt_vec("intercepts")?)?;
-    built(LinearRegressor { weights, post: PostTransform::of(node)? })
+    let weights = Weights::new(
+        targets,
+        node.get_attr_vec("coefficients")?,
+        node.get_attr_opt_vec("intercepts")?,
+    )?;
+    built(LinearRegressor {
+        weights,
+        post: PostTransform::of(node)?,
+    })
 }
 
 impl Kernel for LinearRegressor {
@@ -68,7 +88,10 @@ impl Kernel for LinearRegressor {
 
     fn facts(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
         let rows = batch(&only(inputs)?.1)?;
-        Ok(tvec![(DatumType::F32, tvec![rows, self.weights.targets.to_dim()])])
+        Ok(tvec![(
+            DatumType::F32,
+            tvec![rows, self.weights.targets.to_dim()]
+        )])
     }
 
     fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
@@ -107,7 +130,11 @@ pub(super) fn classifier(_ctx: &ParsingContext, node: &NodeProto) -> Built {
         labels.len()
     );
     let weights = Weights::new(targets, node.get_attr_vec("coefficients")?, intercepts)?;
-    built(LinearClassifier { weights, labels, post: PostTransform::of(node)? })
+    built(LinearClassifier {
+        weights,
+        labels,
+        post: PostTransform::of(node)?,
+    })
 }
 
 impl LinearClassifier {
@@ -156,7 +183,10 @@ impl Kernel for LinearClassifier {
                 self.post.apply(scores);
             }
         }
-        Ok(tvec![self.labels.pick(&winners)?, tensor_of(&[rows.rows, self.labels.len()], answers)?])
+        Ok(tvec![
+            self.labels.pick(&winners)?,
+            tensor_of(&[rows.rows, self.labels.len()], answers)?
+        ])
     }
 
     fn size_bytes(&self) -> usize {

@@ -15,7 +15,10 @@ struct Scaler {
 pub(super) fn scaler(_ctx: &ParsingContext, node: &NodeProto) -> Built {
     let offset: Vec<f32> = node.get_attr_opt_vec("offset")?.unwrap_or_default();
     let scale: Vec<f32> = node.get_attr_opt_vec("scale")?.unwrap_or_default();
-    ensure!(!offset.is_empty() && offset.len() == scale.len(), "offset and scale must have the same length");
+    ensure!(
+        !offset.is_empty() && offset.len() == scale.len(),
+        "offset and scale must have the same length"
+    );
     built(Scaler { offset, scale })
 }
 
@@ -63,11 +66,17 @@ pub(super) fn imputer(_ctx: &ParsingContext, node: &NodeProto) -> Built {
     built(match (floats.is_empty(), ints.is_empty()) {
         (false, true) => {
             let replaced = node.get_attr_opt("replaced_value_float")?.unwrap_or(0.0);
-            Imputer::Floats { imputed: floats, replaced }
+            Imputer::Floats {
+                imputed: floats,
+                replaced,
+            }
         }
         (true, false) => {
             let replaced = node.get_attr_opt("replaced_value_int64")?.unwrap_or(0);
-            Imputer::Ints { imputed: ints, replaced }
+            Imputer::Ints {
+                imputed: ints,
+                replaced,
+            }
         }
         _ => bail!("exactly one of imputed_value_floats and imputed_value_int64s is needed"),
     })
@@ -189,7 +198,9 @@ struct Binarizer {
 }
 
 pub(super) fn binarizer(_ctx: &ParsingContext, node: &NodeProto) -> Built {
-    built(Binarizer { threshold: node.get_attr_opt("threshold")?.unwrap_or(0.0) })
+    built(Binarizer {
+        threshold: node.get_attr_opt("threshold")?.unwrap_or(0.0),
+    })
 }
 
 impl Kernel for Binarizer {
@@ -203,8 +214,10 @@ impl Kernel for Binarizer {
 
     fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
         let input = only(inputs)?;
-        let values =
-            floats(input)?.into_iter().map(|v| if v > self.threshold { 1.0 } else { 0.0 }).collect::<Vec<f32>>();
+        let values = floats(input)?
+            .into_iter()
+            .map(|v| if v > self.threshold { 1.0 } else { 0.0 })
+            .collect::<Vec<f32>>();
         let output = tensor_of(input.shape(), values)?;
         Ok(tvec![output.cast_to_dt(input.datum_type())?.into_owned()])
     }
@@ -222,12 +235,17 @@ struct FeatureVectorizer {
 }
 
 pub(super) fn feature_vectorizer(_ctx: &ParsingContext, node: &NodeProto) -> Built {
-    built(FeatureVectorizer { dimensions: node.get_attr_opt_vec("inputdimensions")?.unwrap_or_default() })
+    built(FeatureVectorizer {
+        dimensions: node.get_attr_opt_vec("inputdimensions")?.unwrap_or_default(),
+    })
 }
 
 impl FeatureVectorizer {
     fn width(&self) -> TractResult<usize> {
-        let width = self.dimensions.iter().try_fold(0_usize, |sum, d| sum.checked_add(*d));
+        let width = self
+            .dimensions
+            .iter()
+            .try_fold(0_usize, |sum, d| sum.checked_add(*d));
         width.context("inputdimensions overflow")
     }
 }
@@ -244,15 +262,28 @@ impl Kernel for FeatureVectorizer {
             inputs.len(),
             self.dimensions.len()
         );
-        Ok(tvec![(DatumType::F32, tvec![super::batch(&inputs[0].1)?, self.width()?.to_dim()])])
+        Ok(tvec![(
+            DatumType::F32,
+            tvec![super::batch(&inputs[0].1)?, self.width()?.to_dim()]
+        )])
     }
 
     fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
-        let parts = inputs.iter().map(|input| Rows::of(input)).collect::<TractResult<Vec<_>>>()?;
+        let parts = inputs
+            .iter()
+            .map(|input| Rows::of(input))
+            .collect::<TractResult<Vec<_>>>()?;
         let rows = parts.first().map_or(0, |part| part.rows);
-        ensure!(parts.iter().all(|part| part.rows == rows), "the inputs differ in the number of rows");
+        ensure!(
+            parts.iter().all(|part| part.rows == rows),
+            "the inputs differ in the number of rows"
+        );
         for (part, width) in parts.iter().zip(&self.dimensions) {
-            ensure!(part.columns == *width, "expected {width} features, got {}", part.columns);
+            ensure!(
+                part.columns == *width,
+                "expected {width} features, got {}",
+                part.columns
+            );
         }
         let mut values = Vec::with_capacity(parts.iter().map(|part| part.values.len()).sum());
         for row in 0..rows {

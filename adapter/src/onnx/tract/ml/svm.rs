@@ -99,7 +99,11 @@ pub(super) fn regressor(_ctx: &ParsingContext, node: &NodeProto) -> Built {
     let count: usize = node.get_attr_opt("n_supports")?.unwrap_or(0);
     ensure!(count > 0, "SVMRegressor without support vectors is not supported");
     let coefficients: Vec<f32> = node.get_attr_vec("coefficients")?;
-    ensure!(coefficients.len() == count, "{} coefficients for {count} support vectors", coefficients.len());
+    ensure!(
+        coefficients.len() == count,
+        "{} coefficients for {count} support vectors",
+        coefficients.len()
+    );
     let rho: Vec<f32> = node.get_attr_vec("rho")?;
     built(SvmRegressor {
         vectors: Vectors::of(node, count)?,
@@ -116,7 +120,10 @@ impl Kernel for SvmRegressor {
     }
 
     fn facts(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
-        Ok(tvec![(DatumType::F32, tvec![batch(&only(inputs)?.1)?, 1.to_dim()])])
+        Ok(tvec![(
+            DatumType::F32,
+            tvec![batch(&only(inputs)?.1)?, 1.to_dim()]
+        )])
     }
 
     fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
@@ -124,7 +131,12 @@ impl Kernel for SvmRegressor {
         self.vectors.check(&rows)?;
         let mut answers = Vec::with_capacity(rows.rows);
         for row in rows.iter() {
-            let sum: f32 = self.vectors.compare(row).zip(&self.coefficients).map(|(k, c)| k * c).sum();
+            let sum: f32 = self
+                .vectors
+                .compare(row)
+                .zip(&self.coefficients)
+                .map(|(k, c)| k * c)
+                .sum();
             let mut score = [sum + self.rho];
             if self.one_class {
                 score[0] = if score[0] > 0.0 { 1.0 } else { -1.0 };
@@ -176,10 +188,20 @@ pub(super) fn classifier(_ctx: &ParsingContext, node: &NodeProto) -> Built {
     let vectors = Vectors::of(node, count)?;
     let pairs = classes * (classes - 1) / 2;
     let coefficients: Vec<f32> = node.get_attr_vec("coefficients")?;
-    let expected = (classes - 1).checked_mul(count).context("too many support vectors")?;
-    ensure!(coefficients.len() == expected, "{} coefficients, expected {expected}", coefficients.len());
+    let expected = (classes - 1)
+        .checked_mul(count)
+        .context("too many support vectors")?;
+    ensure!(
+        coefficients.len() == expected,
+        "{} coefficients, expected {expected}",
+        coefficients.len()
+    );
     let rho: Vec<f32> = node.get_attr_vec("rho")?;
-    ensure!(rho.len() == pairs, "{} entries in rho, expected {pairs}", rho.len());
+    ensure!(
+        rho.len() == pairs,
+        "{} entries in rho, expected {pairs}",
+        rho.len()
+    );
     let a: Vec<f32> = node.get_attr_opt_vec("prob_a")?.unwrap_or_default();
     let b: Vec<f32> = node.get_attr_opt_vec("prob_b")?.unwrap_or_default();
     ensure!(
@@ -187,7 +209,15 @@ pub(super) fn classifier(_ctx: &ParsingContext, node: &NodeProto) -> Built {
         "prob_a and prob_b must have {pairs} entries each"
     );
     let platt = a.into_iter().zip(b).collect();
-    built(SvmClassifier { vectors, starts, coefficients, rho, platt, labels, post: PostTransform::of(node)? })
+    built(SvmClassifier {
+        vectors,
+        starts,
+        coefficients,
+        rho,
+        platt,
+        labels,
+        post: PostTransform::of(node)?,
+    })
 }
 
 impl SvmClassifier {
@@ -197,7 +227,11 @@ impl SvmClassifier {
 
     /// Number of scores answered for each row.
     fn width(&self) -> usize {
-        if self.platt.is_empty() && self.labels.len() > 2 { self.pairs() } else { self.labels.len() }
+        if self.platt.is_empty() && self.labels.len() > 2 {
+            self.pairs()
+        } else {
+            self.labels.len()
+        }
     }
 
     /// Decision value of each pair of classes, and the votes of each class.
@@ -225,6 +259,11 @@ impl SvmClassifier {
         (decisions, votes)
     }
 
+    fn transformed(&self, mut scores: Vec<f32>) -> Vec<f32> {
+        self.post.apply(&mut scores);
+        scores
+    }
+
     /// Probabilities of the classes from those of their pairs.
     fn probabilities(&self, decisions: &[f32]) -> Vec<f32> {
         const EDGE: f32 = 1e-7;
@@ -250,16 +289,24 @@ fn couple(classes: usize, pairwise: &[f32]) -> Vec<f32> {
     let at = |i: usize, j: usize| pairwise[i * classes + j];
     let q = |i: usize, j: usize| {
         if i == j {
-            (0..classes).filter(|k| *k != i).map(|k| at(k, i) * at(k, i)).sum::<f32>()
+            (0..classes)
+                .filter(|k| *k != i)
+                .map(|k| at(k, i) * at(k, i))
+                .sum::<f32>()
         } else {
             -at(j, i) * at(i, j)
         }
     };
-    let q = (0..classes * classes).map(|k| q(k / classes, k % classes)).collect::<Vec<_>>();
+    let q = (0..classes * classes)
+        .map(|k| q(k / classes, k % classes))
+        .collect::<Vec<_>>();
     let tolerance = 0.005 / classes as f32;
     let mut p = vec![1.0 / classes as f32; classes];
     for _ in 0..ITERATIONS {
-        let mut qp = q.chunks_exact(classes).map(|row| dot(row, &p)).collect::<Vec<f32>>();
+        let mut qp = q
+            .chunks_exact(classes)
+            .map(|row| dot(row, &p))
+            .collect::<Vec<f32>>();
         let mut pqp = dot(&p, &qp);
         if qp.iter().all(|value| (value - pqp).abs() < tolerance) {
             break;
@@ -306,23 +353,26 @@ impl Kernel for SvmClassifier {
         let mut answers = Vec::with_capacity(rows.rows * self.width());
         for row in rows.iter() {
             let (decisions, votes) = self.decide(row);
-            let mut scores = if self.platt.is_empty() {
+            let scores = if self.platt.is_empty() {
                 winners.push(argmax(&votes));
-                match decisions.as_slice() {
-                    // With two classes the one decision value counts for both, with opposite signs.
-                    [decision] if self.post == PostTransform::None => vec![*decision, -decision],
-                    _ => decisions,
+                match (decisions.as_slice(), self.post) {
+                    // With two classes the one decision value counts for both.
+                    ([decision], PostTransform::None) => vec![-decision, *decision],
+                    ([decision], PostTransform::Logistic) => vec![logistic(-decision), logistic(*decision)],
+                    ([decision], _) => vec![1.0 - decision, *decision],
+                    _ => self.transformed(decisions),
                 }
             } else {
                 let probabilities = self.probabilities(&decisions);
                 winners.push(argmax(&probabilities));
-                probabilities
+                self.transformed(probabilities)
             };
-            scores.resize(self.width(), 0.0);
-            self.post.apply(&mut scores);
             answers.extend(scores);
         }
-        Ok(tvec![self.labels.pick(&winners)?, tensor_of(&[rows.rows, self.width()], answers)?])
+        Ok(tvec![
+            self.labels.pick(&winners)?,
+            tensor_of(&[rows.rows, self.width()], answers)?
+        ])
     }
 
     fn size_bytes(&self) -> usize {

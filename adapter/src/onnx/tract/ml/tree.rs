@@ -4,7 +4,10 @@ use std::collections::HashMap;
 
 use tract_onnx::{model::ParsingContext, pb::NodeProto, tract_hir::internal::*};
 
-use super::{Built, Fact, Kernel, Labels, Rows, argmax, batch, built, floats, only, post::PostTransform, tensor_attribute, tensor_of};
+use super::{
+    Built, Fact, Kernel, Labels, Rows, argmax, batch, built, floats, only, post::PostTransform,
+    tensor_attribute, tensor_of,
+};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
@@ -61,7 +64,11 @@ where
     T: tract_onnx::pb_helpers::AttrTVecType<'a>,
 {
     let values: Vec<T> = node.get_attr_vec(name)?;
-    ensure!(values.len() == len, "{name} has {} entries, expected {len}", values.len());
+    ensure!(
+        values.len() == len,
+        "{name} has {} entries, expected {len}",
+        values.len()
+    );
     Ok(values)
 }
 
@@ -111,9 +118,20 @@ impl Forest {
         let roots = roots(&trees, &nodes)?;
         check_acyclic(&nodes, &roots)?;
         let base = values(ctx, node, "base_values")?;
-        let features =
-            nodes.iter().filter(|n| n.mode != Mode::Leaf).map(|n| n.feature as usize + 1).max().unwrap_or(0);
-        Ok(Self { nodes, weights, roots, features, targets, base })
+        let features = nodes
+            .iter()
+            .filter(|n| n.mode != Mode::Leaf)
+            .map(|n| n.feature as usize + 1)
+            .max()
+            .unwrap_or(0);
+        Ok(Self {
+            nodes,
+            weights,
+            roots,
+            features,
+            targets,
+            base,
+        })
     }
 
     fn nodes(
@@ -128,8 +146,14 @@ impl Forest {
         let no = column::<i64>(node, "nodes_falsenodeids", count)?;
         let modes = column::<&str>(node, "nodes_modes", count)?;
         let thresholds = values(ctx, node, "nodes_values")?;
-        ensure!(thresholds.len() == count, "nodes_values has {} entries, expected {count}", thresholds.len());
-        let missing: Vec<i64> = node.get_attr_opt_vec("nodes_missing_value_tracks_true")?.unwrap_or_default();
+        ensure!(
+            thresholds.len() == count,
+            "nodes_values has {} entries, expected {count}",
+            thresholds.len()
+        );
+        let missing: Vec<i64> = node
+            .get_attr_opt_vec("nodes_missing_value_tracks_true")?
+            .unwrap_or_default();
         ensure!(
             missing.is_empty() || missing.len() == count,
             "nodes_missing_value_tracks_true has {} entries, expected {count}",
@@ -142,7 +166,11 @@ impl Forest {
                 let position = positions.get(&(trees[index], id)).copied();
                 position.with_context(|| format!("tree {} has no node {id}", trees[index]))
             };
-            let (yes, no) = if mode == Mode::Leaf { (0, 0) } else { (child(yes[index])?, child(no[index])?) };
+            let (yes, no) = if mode == Mode::Leaf {
+                (0, 0)
+            } else {
+                (child(yes[index])?, child(no[index])?)
+            };
             nodes.push(Node {
                 mode,
                 missing_is_true: missing.get(index).is_some_and(|v| *v != 0),
@@ -169,14 +197,26 @@ impl Forest {
         let trees = column::<i64>(node, &format!("{leaves}_treeids"), count)?;
         let node_ids = column::<i64>(node, &format!("{leaves}_nodeids"), count)?;
         let values = values(ctx, node, &format!("{leaves}_weights"))?;
-        ensure!(values.len() == count, "{leaves}_weights has {} entries, expected {count}", values.len());
+        ensure!(
+            values.len() == count,
+            "{leaves}_weights has {} entries, expected {count}",
+            values.len()
+        );
         let mut entries = Vec::with_capacity(count);
         for index in 0..count {
             let key = (trees[index], node_ids[index]);
-            let leaf = positions.get(&key).with_context(|| format!("tree {} has no node {}", key.0, key.1))?;
+            let leaf = positions
+                .get(&key)
+                .with_context(|| format!("tree {} has no node {}", key.0, key.1))?;
             let target = u32::try_from(ids[index]).context("negative target id")?;
             ensure!((target as usize) < targets, "target {target} of {targets}");
-            entries.push((*leaf, Weight { target, value: values[index] }));
+            entries.push((
+                *leaf,
+                Weight {
+                    target,
+                    value: values[index],
+                },
+            ));
         }
         entries.sort_by_key(|(leaf, _)| *leaf);
         let mut weights: Vec<Weight> = Vec::with_capacity(count);
@@ -257,7 +297,10 @@ fn roots(trees: &[i64], nodes: &[Node]) -> TractResult<Vec<u32>> {
     let mut roots: Vec<u32> = Vec::new();
     let mut seen: HashMap<i64, ()> = HashMap::new();
     for (index, tree) in trees.iter().enumerate().filter(|(index, _)| !is_child[*index]) {
-        ensure!(seen.insert(*tree, ()).is_none(), "tree {tree} has more than one root");
+        ensure!(
+            seen.insert(*tree, ()).is_none(),
+            "tree {tree} has more than one root"
+        );
         roots.push(u32::try_from(index)?);
     }
     for tree in trees {
@@ -306,7 +349,11 @@ pub(super) fn regressor(ctx: &ParsingContext, node: &NodeProto) -> Built {
         "{} base_values for {targets} targets",
         forest.base.len()
     );
-    built(TreeRegressor { forest, aggregate, post: PostTransform::of(node)? })
+    built(TreeRegressor {
+        forest,
+        aggregate,
+        post: PostTransform::of(node)?,
+    })
 }
 
 impl TreeRegressor {
@@ -321,12 +368,19 @@ impl TreeRegressor {
             Aggregate::Min => self.extreme(row, scores, touched, |new, old| new < old),
             Aggregate::Max => self.extreme(row, scores, touched, |new, old| new > old),
         }
-        for (score, base) in scores.iter_mut().zip(&self.forest.base) {
+        // A target that no leaf scored stays 0, without its base value.
+        for ((score, base), _) in scores.iter_mut().zip(&self.forest.base).zip(&*touched).filter(|(_, touched)| **touched) {
             *score += base;
         }
     }
 
-    fn extreme(&self, row: &[f32], scores: &mut [f32], touched: &mut [bool], wins: impl Fn(f32, f32) -> bool) {
+    fn extreme(
+        &self,
+        row: &[f32],
+        scores: &mut [f32],
+        touched: &mut [bool],
+        wins: impl Fn(f32, f32) -> bool,
+    ) {
         for root in &self.forest.roots {
             for weight in self.forest.leaf(*root, row) {
                 let target = weight.target as usize;
@@ -345,7 +399,10 @@ impl Kernel for TreeRegressor {
     }
 
     fn facts(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
-        Ok(tvec![(DatumType::F32, tvec![batch(&only(inputs)?.1)?, self.forest.targets.to_dim()])])
+        Ok(tvec![(
+            DatumType::F32,
+            tvec![batch(&only(inputs)?.1)?, self.forest.targets.to_dim()]
+        )])
     }
 
     fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
@@ -386,12 +443,20 @@ pub(super) fn classifier(ctx: &ParsingContext, node: &NodeProto) -> Built {
     let single = labels.len() == 2 && forest.weights.iter().all(|weight| weight.target == first);
     let all_positive = forest.weights.iter().all(|weight| weight.value >= 0.0);
     ensure!(
-        matches!(forest.base.len(), 0) || forest.base.len() == labels.len() || single && forest.base.len() == 1,
+        matches!(forest.base.len(), 0)
+            || forest.base.len() == labels.len()
+            || single && forest.base.len() == 1,
         "{} base_values for {} classes",
         forest.base.len(),
         labels.len()
     );
-    built(TreeClassifier { forest, labels, post: PostTransform::of(node)?, single, all_positive })
+    built(TreeClassifier {
+        forest,
+        labels,
+        post: PostTransform::of(node)?,
+        single,
+        all_positive,
+    })
 }
 
 impl TreeClassifier {
@@ -408,13 +473,11 @@ impl TreeClassifier {
         // One of the two is zero: no leaf scores it.
         let score = scores.iter().sum::<f32>() + self.forest.base.last().copied().unwrap_or(0.0);
         let wins = score > if self.all_positive { 0.5 } else { 0.0 };
-        let pair = match self.post {
-            PostTransform::Logistic if !self.all_positive => [-score, score],
-            _ if self.all_positive => [1.0 - score, score],
-            _ => [-score, score],
-        };
-        scores.copy_from_slice(&pair);
-        if self.post == PostTransform::Logistic && !self.all_positive {
+        let is_logistic = self.post == PostTransform::Logistic;
+        let other = if self.all_positive && !is_logistic { 1.0 - score } else { -score };
+        scores.copy_from_slice(&[other, score]);
+        // No other transform is applied to a pair that was made from one score.
+        if is_logistic {
             self.post.apply(scores);
         }
         usize::from(wins)
@@ -449,7 +512,10 @@ impl Kernel for TreeClassifier {
             self.forest.sum(row, scores, &mut touched);
             winners.push(self.finish(scores));
         }
-        Ok(tvec![self.labels.pick(&winners)?, tensor_of(&[rows.rows, classes], answers)?])
+        Ok(tvec![
+            self.labels.pick(&winners)?,
+            tensor_of(&[rows.rows, classes], answers)?
+        ])
     }
 
     fn size_bytes(&self) -> usize {

@@ -1,0 +1,4 @@
+//! The ONNX runtime from outside: real models, both services, sockets.
+
+mod answers;
+mod harness;

@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Builds in release what the proxy bench needs, and runs it; arguments go to the bench:
+#
+#     scripts/bench.sh
+#     scripts/bench.sh --divide 100 --runs 1     only to see whether it works
+#
+# Wants two cores with nothing else to do. Installs haproxy, nginx and h2load where they are missing (Debian).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+missing=false
+for program in haproxy nginx h2load taskset; do
+    PATH=$PATH:/usr/sbin command -v "$program" > /dev/null || missing=true
+done
+if $missing; then scripts/apt.sh haproxy nginx-light nghttp2-client util-linux; fi
+
+cargo build --release --locked -p router -p e2e --bin stowage-router --bin echo-backend --bin proxy-bench
+PATH=$PATH:/usr/sbin exec target/release/proxy-bench "$@"
