@@ -38,6 +38,7 @@ mod v1;
 mod views;
 mod write;
 
+use body::{Budget, Share};
 use call::Call;
 use decode::Limits;
 use failure::Failure;
@@ -50,6 +51,8 @@ pub const DEFAULT_MAX_MESSAGE: usize = 16 << 20;
 const LONGEST_CALL: Duration = Duration::from_hours(24);
 /// Smaller answers gain nothing from compression.
 const MIN_COMPRESSED: usize = 1 << 10;
+/// JSON tensors rarely compress better than that.
+const USUAL_RATIO: usize = 16;
 /// Work on more bytes than that takes longer than half a millisecond and leaves the runtime's threads.
 const MAX_INLINE: usize = 64 << 10;
 
@@ -70,8 +73,10 @@ pub trait Backend: Clone + Send + Sync + 'static {
 pub struct RestOptions {
     /// Bytes of a body, compressed and decompressed, and of the protobuf that it becomes.
     pub max_message: usize,
-    /// Requests with a body that are worked on at once; more are answered 503. With `max_message` this bounds memory.
+    /// Requests with a body that are worked on at once; more are answered 503.
     pub max_requests: usize,
+    /// Bytes of all bodies at once, but for the first 64 KiB of each; more are answered 503.
+    pub max_bodies: usize,
     /// How long a body may take to arrive.
     pub body_timeout: Duration,
     /// How long a request may take; clients may ask for less (`Grpc-Timeout`).
@@ -83,6 +88,8 @@ impl Default for RestOptions {
         Self {
             max_message: DEFAULT_MAX_MESSAGE,
             max_requests: 1024,
+            // Sixteen of the largest.
+            max_bodies: 16 * DEFAULT_MAX_MESSAGE,
             body_timeout: Duration::from_secs(30),
             // Longer than any load that a first request waits for.
             call_timeout: Duration::from_mins(10),
@@ -102,11 +109,12 @@ impl RestOptions {
 /// The REST side of a data plane.
 pub fn app<B: Backend>(backend: B, mut options: RestOptions) -> Router {
     options.call_timeout = options.call_timeout.min(LONGEST_CALL);
-    let places = Arc::new(Semaphore::new(options.max_requests.min(Semaphore::MAX_PERMITS)));
+    let places = Semaphore::new(options.max_requests.min(Semaphore::MAX_PERMITS));
     let app = Arc::new(App {
         backend,
-        options,
         places,
+        bodies: Budget::new(options.max_bodies),
+        options,
     });
     // Model names hold colons and encoded slashes, so paths are parsed by hand.
     Router::new().fallback(move |request: Request| {
@@ -118,7 +126,8 @@ pub fn app<B: Backend>(backend: B, mut options: RestOptions) -> Router {
 struct App<B> {
     backend: B,
     options: RestOptions,
-    places: Arc<Semaphore>,
+    places: Semaphore,
+    bodies: Budget,
 }
 
 /// A response before it is compressed.
@@ -189,7 +198,8 @@ impl<B: Backend> App<B> {
             _ => {}
         }
         let _place = self.places.try_acquire().map_err(|_| Failure::overloaded())?;
-        let body = self.read(parts, body).await?;
+        let mut share = self.bodies.share();
+        let body = self.read(parts, body, &mut share).await?;
         match route {
             Route::RepositoryIndex => call.repository_index(&body).await,
             Route::RepositoryLoad(name) => call.repository_load(name, &body).await,
@@ -204,15 +214,23 @@ impl<B: Backend> App<B> {
     }
 
     /// The body, decompressed.
-    async fn read(&self, parts: &http::request::Parts, body: Body) -> Result<Bytes, Failure> {
+    async fn read(
+        &self,
+        parts: &http::request::Parts,
+        body: Body,
+        share: &mut Share<'_>,
+    ) -> Result<Bytes, Failure> {
         let coding = metadata::content_coding(&parts.headers)?;
         let limit = self.options.max_message;
-        let body = body::read(body, limit, self.options.body_timeout).await?;
-        match coding {
-            None => Ok(body),
-            // A small body may still be large inside.
-            Some(coding) => offload(usize::MAX, move || body::decompress(coding, &body, limit)).await?,
-        }
+        let body = body::read(body, limit, self.options.body_timeout, share).await?;
+        let Some(coding) = coding else {
+            return Ok(body);
+        };
+        share.grow(body.len().saturating_mul(USUAL_RATIO).min(limit))?;
+        // A small body may still be large inside.
+        let plain = offload(usize::MAX, move || body::decompress(coding, &body, limit)).await??;
+        share.grow(plain.len())?;
+        Ok(plain)
     }
 }
 
