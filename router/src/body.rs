@@ -55,6 +55,7 @@ pub struct RequestBody {
     position: usize,
     kept: bool,
     held_bytes: usize,
+    received: u64,
     budget: Arc<ReplayBudget>,
     meter: Meter,
 }
@@ -83,6 +84,7 @@ impl RequestBody {
             position: 0,
             kept: true,
             held_bytes: 0,
+            received: 0,
             budget,
             meter: Meter::new(message_limit),
         }
@@ -90,6 +92,7 @@ impl RequestBody {
 
     fn accept(&mut self, chunk: Bytes) -> Result<(), Failure> {
         self.meter.feed(&chunk).map_err(framing)?;
+        self.received += chunk.len() as u64;
         if self.kept {
             let kept = self.held_bytes + chunk.len() <= REPLAY_PER_CALL && self.budget.take(chunk.len());
             if kept {
@@ -207,6 +210,11 @@ impl RequestBody {
     /// Everything has arrived and was given out.
     pub fn is_finished(&self) -> bool {
         self.source.is_none() && self.position >= self.count()
+    }
+
+    /// Bytes that have arrived.
+    pub fn received(&self) -> u64 {
+        self.received
     }
 
     /// Everything has arrived.

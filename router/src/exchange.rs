@@ -1,6 +1,9 @@
 //! One call at a model server: its request being sent while its response comes back.
 
-use std::task::{Context, Poll};
+use std::{
+    task::{Context, Poll},
+    time::Instant,
+};
 
 use bytes::Bytes;
 use http::Request;
@@ -42,6 +45,7 @@ pub struct Exchange {
     /// A frame that was read ahead of its turn.
     ahead: Option<Frame>,
     lease: Option<Lease>,
+    started: Instant,
 }
 
 /// The request on its way.
@@ -129,6 +133,7 @@ impl Exchange {
             piece: Bytes::new(),
             done: false,
         };
+        let started = Instant::now();
         // Most requests are one chunk that is here already; handing it over whole spares the bookkeeping of windows.
         let mut whole = None;
         if outgoing.body.is_complete() {
@@ -143,6 +148,7 @@ impl Exchange {
                 outgoing,
                 ahead: None,
                 lease,
+                started,
             }),
             Err(error) => Err((error.into(), outgoing.body, lease)),
         }
@@ -186,6 +192,21 @@ impl Exchange {
         self.call
             .poll_frame(cx)
             .map(|frame| frame.map(|frame| frame.map_err(Broken::from)))
+    }
+
+    /// The model that answers; `None` for a service of the router.
+    pub fn model(&self) -> Option<&str> {
+        self.lease.as_ref().map(|lease| lease.id().as_str())
+    }
+
+    /// When the call was started at the server.
+    pub fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// Bytes of the request that have arrived.
+    pub fn request_bytes(&self) -> u64 {
+        self.outgoing.body.received()
     }
 
     /// The response counts: lets go of what was kept to play the request again.

@@ -51,7 +51,7 @@ pub async fn serve(plane: Arc<Plane>, request: Request<RecvStream>, mut respond:
     let (timeout, deadline) = match request::timeout(&parts.headers) {
         Ok(Some(timeout)) => (timeout.min(longest), Some(started + timeout.min(longest))),
         Ok(None) => (longest, None),
-        Err(failure) => return end(&mut respond, &mut seen, &failure),
+        Err(failure) => return end(&mut respond, seen, &failure),
     };
     let mut timer = pin!(sleep_until((started + timeout).into()));
     let path = parts.uri.path().to_owned();
@@ -75,12 +75,16 @@ pub async fn serve(plane: Arc<Plane>, request: Request<RecvStream>, mut respond:
     };
     let reply = match outcome {
         Ok(Ok(reply)) => reply,
-        Ok(Err(failure)) => return end(&mut respond, &mut seen, &failure),
-        Err(Interrupted::Late) => return end(&mut respond, &mut seen, &late()),
+        Ok(Err(failure)) => return end(&mut respond, seen, &failure),
+        Err(Interrupted::Late) => return end(&mut respond, seen, &late()),
         Err(Interrupted::Gone) => return seen.end(Code::Cancelled),
     };
     let (head, mut source) = match reply {
-        Reply::Live(head, exchange) => (head, Source::Live(exchange)),
+        Reply::Live(head, exchange) => {
+            seen.answered(&path, &exchange);
+            seen.request_bytes(exchange.request_bytes());
+            (head, Source::Live(exchange))
+        }
         Reply::Ready(headers, message) => (Head { headers, end: false }, Source::Ready(Some(message))),
     };
     let code = failure::code(&head.headers);
@@ -108,6 +112,9 @@ pub async fn serve(plane: Arc<Plane>, request: Request<RecvStream>, mut respond:
     })
     .await;
     seen.response_bytes(relay.bytes);
+    if let Source::Live(exchange) = &source {
+        seen.request_bytes(exchange.request_bytes());
+    }
     match ended {
         Ok(trailers) => {
             seen.end(failure::code(&trailers).unwrap_or(Code::Unknown));
@@ -227,7 +234,7 @@ fn response(headers: HeaderMap) -> Response<()> {
     response
 }
 
-fn end(respond: &mut SendResponse<Bytes>, seen: &mut Observation, failure: &Failure) {
+fn end(respond: &mut SendResponse<Bytes>, seen: Observation, failure: &Failure) {
     seen.end(failure.code);
     let _ = respond.send_response(response(failure.headers()), true);
 }

@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 
 use crate::{
     args::{Args, Config},
-    metrics::Metrics,
+    metrics::{Metrics, MetricsOptions},
     plane::Plane,
     rules::Rules,
     runtime::RemoteRuntime,
@@ -22,6 +22,8 @@ use crate::{
 
 /// How long a call waits for a connection to the model server.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Models with series of their own, where that is asked for: what one scrape can still carry.
+const LABELED_MODELS: usize = 1000;
 /// How often the file of the extraction rules is looked at.
 const RULES_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -39,7 +41,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
         probes,
         prestop,
         metrics,
-        per_model_metrics: _,
+        per_model_metrics,
         runtime,
         serving,
         connections,
@@ -64,7 +66,8 @@ async fn run(config: Config) -> anyhow::Result<()> {
         bound => bound?,
     };
     let mut registry = Registry::default();
-    let counters = Metrics::new(&mut registry);
+    let max_labeled_models = if per_model_metrics { LABELED_MODELS } else { 0 };
+    let counters = Metrics::new(&mut registry, MetricsOptions { max_labeled_models });
     let registry = Arc::new(registry);
     if let Some(addr) = probes {
         serve_admin(addr, admin::probes(readiness.clone(), drain.clone()), &drain).await?;

@@ -22,7 +22,7 @@ use router::{
     console,
     listen::ListenOptions,
     mesh::MeshOptions,
-    metrics::Metrics,
+    metrics::{Metrics, MetricsOptions},
     plane::PlaneOptions,
     rest::RestOptions,
     rules::Rules,
@@ -85,7 +85,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let (listeners, admin_listener, bound) = bind(grpc, rest, admin).await?;
 
     let mut registry = Registry::default();
-    let metrics = Metrics::new(&mut registry);
+    let metrics = Metrics::new(&mut registry, MetricsOptions::default());
     let readiness = Readiness::new("models are looked up");
     let router = tokio::select! {
         router = start_router(&models, capacity.0, metrics, readiness.clone()) => router?,

@@ -10,6 +10,7 @@ use super::{Incoming, Plane, Reply, grpc_headers, uri};
 use crate::{
     body::{RequestBody, framing},
     failure::{self, Failure},
+    observe::Observation,
     request,
     upstream::Frame,
     wire::framing::{PREFIX, Prefix, frame},
@@ -44,16 +45,26 @@ impl Plane {
             body,
             deadline: Some(deadline),
         };
+        let mut seen = Observation::start(&self.metrics, method);
+        seen.request_bytes(message.len() as u64);
         let work = async {
             let reply = self.call(incoming).await?;
+            if let Reply::Live(_, exchange) = &reply {
+                seen.answered(method, exchange);
+            }
             self.collect(method, reply).await
         };
-        match tokio::time::timeout_at(deadline.into(), work).await {
+        let outcome = match tokio::time::timeout_at(deadline.into(), work).await {
             Ok(outcome) => outcome.map_err(Status::from),
             Err(_) => Err(Status::deadline_exceeded(
                 "the deadline passed before the response",
             )),
+        };
+        if let Ok((_, message)) = &outcome {
+            seen.response_bytes(message.len() as u64);
         }
+        seen.end(outcome.as_ref().err().map_or(Code::Ok, Status::code));
+        outcome
     }
 
     /// Reads a response with one message to its end.
