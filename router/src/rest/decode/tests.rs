@@ -180,7 +180,8 @@ fn a_gigabyte_in_a_hundred_bytes() {
             let json =
                 format!(r#"{{"inputs":[{{"name":"a","shape":{shape},"datatype":"{datatype}","data":[]}}]}}"#);
             assert!(json.len() < 130);
-            decode(&json).expect_err(&json);
+            let error = infer_request(json.clone().into(), None, &Limits::default()).expect_err(&json);
+            assert!(matches!(error, DecodeError::Invalid(_)), "{error:?}");
         }
     }
 }
