@@ -5,6 +5,7 @@ use std::{
     net::SocketAddr,
     num::NonZeroUsize,
     path::Path,
+    pin::pin,
     sync::Arc,
     time::Duration,
 };
@@ -114,11 +115,13 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         RestOptions::default(),
         drain.clone(),
     );
+    let mut served = pin!(served);
     tokio::select! {
-        () = served => {}
+        () = &mut served => {}
         ended = watch => {
-            // On shutdown it ends first; any other end is a defect that a restart heals.
+            // At a shutdown it ends first; any other end is a defect that a restart heals.
             anyhow::ensure!(drain.is_started(), "following the models folder ended: {ended:?}");
+            served.await;
         }
     }
     admin.await.context("serve the admin address")

@@ -71,12 +71,15 @@ impl Mesh {
     fn describe(&self, listed: Listed) -> Model {
         let Listed { id, record, vmodel } = listed;
         let copy = self.cache.copy(&id);
+        // What keeps a name from moving on is of interest where the name is shown.
+        let stuck = vmodel.as_ref().and_then(|vmodel| self.view.vmodel(vmodel)?.failed.clone());
         let model = Model {
             name: vmodel.map_or_else(|| id.to_string(), |vmodel| vmodel.to_string()),
             model_id: id.to_string(),
             state: "NOT_LOADED".to_owned(),
             r#type: record.spec.kind.clone(),
             path: record.spec.path.clone(),
+            error: stuck.map_or_else(String::new, |error| format!("stays with this model: {error}")),
             ..Model::default()
         };
         let Some(copy) = copy else { return model };
@@ -94,7 +97,7 @@ impl Mesh {
             last_used_ms: copy.last_used_ms,
             loads: copy.loads,
             evictions: copy.evictions,
-            error: copy.failure.map(|failure| failure.message).unwrap_or_default(),
+            error: copy.failure.map_or(model.error, |failure| failure.message),
             ..model
         }
     }
