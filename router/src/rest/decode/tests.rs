@@ -318,7 +318,7 @@ fn binary_tensors_must_fit() {
     reject_binary(
         &input("[2]", "INT8", "99999999999"),
         &[1, 2],
-        "more than the limit",
+        "but only 2 bytes are left",
     );
     reject_binary(
         &input("[2]", "BYTES", "5"),
