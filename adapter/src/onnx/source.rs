@@ -87,14 +87,7 @@ pub fn resolve(root: Option<&Path>, path: &str) -> Result<Source, SourceError> {
     confined(&base)?;
     let metadata = base.metadata().map_err(read)?;
     if metadata.is_file() {
-<<<<<<< HEAD
-        return Ok(Source {
-            disk_bytes: disk_bytes(&base).map_err(read)?,
-            file: base,
-        });
-=======
         return measure(base).map_err(read);
->>>>>>> adapter
     }
     if !metadata.is_dir() {
         return Err(SourceError::NotAFile(path.to_owned()));
@@ -104,14 +97,7 @@ pub fn resolve(root: Option<&Path>, path: &str) -> Result<Source, SourceError> {
     if !file.is_file() {
         return Err(SourceError::NotAFile(path.to_owned()));
     }
-<<<<<<< HEAD
-    Ok(Source {
-        disk_bytes: disk_bytes(&file).map_err(read)?,
-        file,
-    })
-=======
     measure(file).map_err(read)
->>>>>>> adapter
 }
 
 fn find(folder: &Path, given: &str) -> Result<PathBuf, SourceError> {

@@ -44,11 +44,7 @@ impl std::fmt::Debug for TractEngine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("TractEngine")
             .field("operators", &self.operators.len())
-<<<<<<< HEAD
-            .finish()
-=======
             .finish_non_exhaustive()
->>>>>>> adapter
     }
 }
 
@@ -282,31 +278,17 @@ fn size_bytes(model: &TypedModel) -> u64 {
     for node in &model.nodes {
         total = total.saturating_add(NODE_BYTES);
         let kernel = node.op_as::<ml::KernelOp>().map(ml::KernelOp::size_bytes);
-<<<<<<< HEAD
-        let konsts = node
-            .outputs
-            .iter()
-            .filter_map(|output| output.fact.konst.as_ref());
-        let tensors = konsts
-            .filter(|tensor| seen.insert(Arc::as_ptr(tensor)))
-            .map(|tensor| tensor_bytes(tensor));
-        let bytes = tensors.chain(kernel).sum::<usize>();
-=======
         let konst = node
             .op_as::<Const>()
             .filter(|konst| seen.insert(Arc::as_ptr(konst.val())));
         let facts = node.outputs.first().map(|output| &output.fact);
         let tensor = konst.map(|konst| tensor_bytes(konst.val(), facts));
         let bytes = tensor.into_iter().chain(kernel).sum::<usize>();
->>>>>>> adapter
         total = total.saturating_add(bytes as u64);
     }
     total
 }
 
-<<<<<<< HEAD
-fn tensor_bytes(tensor: &Tensor) -> usize {
-=======
 /// Memory of a constant; `fact` knows it where the weights were packed.
 fn tensor_bytes(tensor: &Tensor, fact: Option<&TypedFact>) -> usize {
     let packed = fact
@@ -315,7 +297,6 @@ fn tensor_bytes(tensor: &Tensor, fact: Option<&TypedFact>) -> usize {
     if let Some(bytes) = packed {
         return bytes;
     }
->>>>>>> adapter
     let strings = tensor
         .try_as_plain_ram()
         .ok()
@@ -370,94 +351,3 @@ impl LoadedModel for TractModel {
         }
     }
 }
-<<<<<<< HEAD
-
-/// Fixed-size elements from little-endian bytes; `$from` makes one of them.
-macro_rules! elements {
-    ($raw:expr, $size:literal, $from:expr) => {{
-        let (chunks, rest) = $raw.as_chunks::<$size>();
-        ensure!(rest.is_empty(), "raw data ends inside an element");
-        chunks.iter().map(|chunk| $from(*chunk)).collect::<Vec<_>>()
-    }};
-}
-
-fn from_v2(input: &V2Tensor) -> TractResult<Tensor> {
-    let (shape, raw) = (input.shape.as_slice(), &input.raw);
-    Ok(match input.datatype {
-        Datatype::Bool => array(shape, raw.iter().map(|byte| *byte != 0).collect())?,
-        Datatype::Uint8 => array(shape, raw.to_vec())?,
-        Datatype::Int8 => array(shape, elements!(raw, 1, i8::from_le_bytes))?,
-        Datatype::Uint16 => array(shape, elements!(raw, 2, u16::from_le_bytes))?,
-        Datatype::Int16 => array(shape, elements!(raw, 2, i16::from_le_bytes))?,
-        Datatype::Uint32 => array(shape, elements!(raw, 4, u32::from_le_bytes))?,
-        Datatype::Int32 => array(shape, elements!(raw, 4, i32::from_le_bytes))?,
-        Datatype::Uint64 => array(shape, elements!(raw, 8, u64::from_le_bytes))?,
-        Datatype::Int64 => array(shape, elements!(raw, 8, i64::from_le_bytes))?,
-        Datatype::Fp16 => array(shape, elements!(raw, 2, f16::from_le_bytes))?,
-        Datatype::Fp32 => array(shape, elements!(raw, 4, f32::from_le_bytes))?,
-        Datatype::Fp64 => array(shape, elements!(raw, 8, f64::from_le_bytes))?,
-        Datatype::Bf16 => bail!("the engine has no BF16"),
-        Datatype::Bytes => {
-            let count = tensor::element_count(shape).context("shape overflows")?;
-            let elements = tensor::split_bytes(raw, count)?;
-            let strings = elements
-                .iter()
-                .map(|element| Ok(std::str::from_utf8(element)?.to_owned()));
-            array(shape, strings.collect::<TractResult<Vec<String>>>()?)?
-        }
-    })
-}
-
-fn array<T: Datum>(shape: &[usize], values: Vec<T>) -> TractResult<Tensor> {
-    Ok(tract_ndarray::ArrayD::from_shape_vec(shape, values)?.into())
-}
-
-/// Raw little-endian bytes of fixed-size elements.
-macro_rules! raw {
-    ($tensor:expr, $type:ty) => {{
-        let elements = $tensor.try_as_plain_ram()?.as_slice::<$type>()?;
-        let mut raw = Vec::with_capacity(size_of_val(elements));
-        elements
-            .iter()
-            .for_each(|element| raw.extend_from_slice(&element.to_le_bytes()));
-        Bytes::from(raw)
-    }};
-}
-
-fn to_v2(value: &Tensor, datatype: Datatype) -> TractResult<V2Tensor> {
-    let wanted = datum_type(datatype).context("no such type")?;
-    let value = if value.datum_type() == wanted {
-        std::borrow::Cow::Borrowed(value)
-    } else {
-        value.cast_to_dt(wanted)?
-    };
-    let raw = match datatype {
-        Datatype::Bool => {
-            let elements = value.try_as_plain_ram()?.as_slice::<bool>()?;
-            elements.iter().map(|element| u8::from(*element)).collect()
-        }
-        Datatype::Uint8 => raw!(value, u8),
-        Datatype::Int8 => raw!(value, i8),
-        Datatype::Uint16 => raw!(value, u16),
-        Datatype::Int16 => raw!(value, i16),
-        Datatype::Uint32 => raw!(value, u32),
-        Datatype::Int32 => raw!(value, i32),
-        Datatype::Uint64 => raw!(value, u64),
-        Datatype::Int64 => raw!(value, i64),
-        Datatype::Fp16 => raw!(value, f16),
-        Datatype::Fp32 => raw!(value, f32),
-        Datatype::Fp64 => raw!(value, f64),
-        Datatype::Bytes => {
-            let elements = value.try_as_plain_ram()?.as_slice::<String>()?;
-            tensor::join_bytes(elements).context("a string is longer than 4 GiB")?
-        }
-        Datatype::Bf16 => bail!("the engine has no BF16"),
-    };
-    Ok(V2Tensor {
-        datatype,
-        shape: value.shape().to_vec(),
-        raw,
-    })
-}
-=======
->>>>>>> adapter

@@ -68,14 +68,6 @@ pub(crate) struct Case {
 }
 
 pub(crate) fn case(name: &str) -> Case {
-<<<<<<< HEAD
-    let text = std::fs::read_to_string(models().join(format!("{name}.json"))).unwrap();
-    let value: Value = serde_json::from_str(&text).unwrap();
-    let tensors = |key: &str| value[key].as_array().unwrap().iter().map(expected).collect();
-    Case {
-        inputs: tensors("inputs"),
-        outputs: tensors("outputs"),
-=======
     let file = models().join(format!("{name}.json"));
     Case {
         inputs: read_tensors(&file, "inputs"),
@@ -94,7 +86,6 @@ fn flatten(value: &Value, flat: &mut Vec<Value>) {
     match value {
         Value::Array(values) => values.iter().for_each(|value| flatten(value, flat)),
         value => flat.push(value.clone()),
->>>>>>> adapter
     }
 }
 
@@ -110,11 +101,7 @@ fn expected(value: &Value) -> Expected {
             .iter()
             .map(|extent| extent.as_i64().unwrap())
             .collect(),
-<<<<<<< HEAD
-        data: value["data"].as_array().unwrap().clone(),
-=======
         data,
->>>>>>> adapter
     }
 }
 

@@ -222,11 +222,7 @@ impl Rows {
             _ => bail!("expected an input of rank 1 or 2, got shape {:?}", tensor.shape()),
         };
         Ok(Self {
-<<<<<<< HEAD
-            rows,
-=======
             count,
->>>>>>> adapter
             columns,
             values: floats(tensor)?,
         })
@@ -234,11 +230,7 @@ impl Rows {
 
     fn iter(&self) -> impl Iterator<Item = &[f32]> {
         // Rows without columns are still rows.
-<<<<<<< HEAD
-        (0..self.rows).map(|row| {
-=======
         (0..self.count).map(|row| {
->>>>>>> adapter
             self.values
                 .get(row * self.columns..(row + 1) * self.columns)
                 .unwrap_or(&[])

@@ -185,11 +185,7 @@ impl Kernel for LinearClassifier {
         }
         Ok(tvec![
             self.labels.pick(&winners)?,
-<<<<<<< HEAD
-            tensor_of(&[rows.rows, self.labels.len()], answers)?
-=======
             tensor_of(&[rows.count, self.labels.len()], answers)?
->>>>>>> adapter
         ])
     }
 

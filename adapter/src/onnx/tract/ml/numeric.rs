@@ -275,15 +275,9 @@ impl Kernel for FeatureVectorizer {
             .iter()
             .map(|input| Rows::of(input))
             .collect::<TractResult<Vec<_>>>()?;
-<<<<<<< HEAD
-        let rows = parts.first().map_or(0, |part| part.rows);
-        ensure!(
-            parts.iter().all(|part| part.rows == rows),
-=======
         let rows = parts.first().map_or(0, |part| part.count);
         ensure!(
             parts.iter().all(|part| part.count == rows),
->>>>>>> adapter
             "the inputs differ in the number of rows"
         );
         for (part, width) in parts.iter().zip(&self.dimensions) {

@@ -371,11 +371,7 @@ impl Kernel for SvmClassifier {
         }
         Ok(tvec![
             self.labels.pick(&winners)?,
-<<<<<<< HEAD
-            tensor_of(&[rows.rows, self.width()], answers)?
-=======
             tensor_of(&[rows.count, self.width()], answers)?
->>>>>>> adapter
         ])
     }
 

@@ -297,14 +297,7 @@ fn roots(trees: &[i64], nodes: &[Node]) -> TractResult<Vec<u32>> {
     let mut roots: Vec<u32> = Vec::new();
     let mut seen: HashSet<i64> = HashSet::new();
     for (index, tree) in trees.iter().enumerate().filter(|(index, _)| !is_child[*index]) {
-<<<<<<< HEAD
-        ensure!(
-            seen.insert(*tree, ()).is_none(),
-            "tree {tree} has more than one root"
-        );
-=======
         ensure!(seen.insert(*tree), "tree {tree} has more than one root");
->>>>>>> adapter
         roots.push(u32::try_from(index)?);
     }
     for tree in trees {
@@ -533,11 +526,7 @@ impl Kernel for TreeClassifier {
         }
         Ok(tvec![
             self.labels.pick(&winners)?,
-<<<<<<< HEAD
-            tensor_of(&[rows.rows, classes], answers)?
-=======
             tensor_of(&[rows.count, classes], answers)?
->>>>>>> adapter
         ])
     }
 
