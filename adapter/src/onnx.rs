@@ -109,15 +109,17 @@ impl OnnxRuntime {
 
     /// Ids of the loaded models, sorted.
     pub fn loaded(&self) -> Vec<String> {
-        let mut ids = self
-            .shared
-            .models
-            .read()
-            .keys()
-            .map(|id| id.as_ref().to_owned())
-            .collect::<Vec<_>>();
-        ids.sort_unstable();
-        ids
+        self.served()
+            .iter()
+            .map(|served| served.id.as_ref().to_owned())
+            .collect()
+    }
+
+    /// The loaded models by id.
+    fn served(&self) -> Vec<Arc<Served>> {
+        let mut served = self.shared.models.read().values().cloned().collect::<Vec<_>>();
+        served.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+        served
     }
 
     /// `runtimeStatus`: READY, and every model is gone by then.
@@ -190,7 +192,7 @@ impl OnnxRuntime {
             let task = tokio::task::spawn_blocking(move || {
                 let result = engine
                     .load(&source)
-                    .map(|model| Served::new(&id, path, model, limit));
+                    .map(|model| Served::new(&id, path, &source.file, model, limit));
                 // In this order: where nobody waits any more, the model goes before the next load may start.
                 (result, permit, turn)
             });
