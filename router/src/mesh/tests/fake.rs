@@ -12,7 +12,6 @@ use api::mmesh::{
 };
 use futures::{FutureExt, future::BoxFuture};
 use kit::admin::Readiness;
-use prometheus_client::registry::Registry;
 use tokio::{net::TcpListener, sync::watch, time::timeout};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{
@@ -185,7 +184,7 @@ impl Setup {
             behaviors: watch::Sender::new(HashMap::new()),
             state: watch::Sender::new(State::default()),
         });
-        let metrics = Metrics::new(&mut Registry::default());
+        let metrics = Metrics::default();
         let cache = Cache::start(runtime.clone(), self.cache, metrics.clone())
             .await
             .unwrap();
