@@ -102,7 +102,7 @@ fn floats<const N: usize>(
 
 #[cold]
 fn out_of_range(number: &Number<'_>, datatype: Datatype) -> DecodeError {
-    let shown: String = number.text.chars().take(40).collect();
+    let shown = number.shown();
     let integers = !matches!(
         datatype,
         Datatype::Fp16 | Datatype::Bf16 | Datatype::Fp32 | Datatype::Fp64
@@ -194,7 +194,7 @@ fn string(cursor: &mut Cursor<'_>, expected: &Expected<'_>, out: &mut Vec<u8>) -
             let number = cursor.number()?;
             let byte = number.integer::<u8>();
             out.push(
-                byte.ok_or_else(|| DecodeError::Invalid(format!("{} is not a byte value", number.text)))?,
+                byte.ok_or_else(|| DecodeError::Invalid(format!("{} is not a byte value", number.shown())))?,
             );
             Ok::<_, DecodeError>(())
         })?,
