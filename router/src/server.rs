@@ -164,6 +164,7 @@ impl Router {
             service: local_service(routes),
             services: vec![
                 "mmesh.ModelMesh",
+                "com.ibm.watson.tas.proto.TasRuntime",
                 "stowage.v1.Mesh",
                 "grpc.health.v1.Health",
                 "grpc.reflection.v1.ServerReflection",
