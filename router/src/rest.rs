@@ -288,7 +288,9 @@ async fn success(reply: Reply, coding: Option<metadata::Coding>) -> Response {
         if let Some(coding) = coding {
             let plain = body.clone();
             // A body that cannot be compressed goes out as it is.
-            if let Ok(Ok(compressed)) = offload(COMPRESSION * body.len(), move || body::compress(coding, &plain)).await {
+            if let Ok(Ok(compressed)) =
+                offload(COMPRESSION * body.len(), move || body::compress(coding, &plain)).await
+            {
                 body = compressed;
                 fields.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
             }
