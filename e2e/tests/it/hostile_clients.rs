@@ -101,7 +101,7 @@ async fn nonsense_on_every_port() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_cancels_while_its_model_loads() {
     let folder = stowage::models_folder();
-    onnx::place(folder.path(), "heavy.onnx", &onnx::weighing(16));
+    onnx::place(folder.path(), "heavy.onnx", &onnx::weighing(64));
     let mut server = Stowage::start(folder.path(), "4GiB").await;
     let rest = server.rest().to_owned();
     let call = tokio::spawn(async move { rest::infer(&rest, "heavy", onnx::request(1.0)).await });
@@ -121,7 +121,7 @@ async fn a_client_that_cancels_while_its_model_loads() {
 #[tokio::test(flavor = "multi_thread")]
 async fn many_clients_ask_for_one_model_that_is_not_loaded() {
     let folder = stowage::models_folder();
-    onnx::place(folder.path(), "heavy.onnx", &onnx::weighing(8));
+    onnx::place(folder.path(), "heavy.onnx", &onnx::weighing(16));
     let server = Stowage::start(folder.path(), "4GiB").await;
     let calls: Vec<_> = (0_u8..16)
         .map(|number| {
