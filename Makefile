@@ -9,7 +9,7 @@ help:
 	@echo "make deny    bans, licenses and sources of the dependencies"
 	@echo "make fuzz    fuzz targets, FUZZ_SECONDS each (30)"
 	@echo "make models  train the example models again"
-	@echo "make bench   proxy bench against haproxy and nginx, in release; prints a table"
+	@echo "make bench   the router beside haproxy and nginx, then its parts; in release; prints tables"
 
 test:
 	@scripts/test.sh
@@ -28,7 +28,7 @@ fuzz:
 	fuzz/run.sh
 
 models:
-	scripts/models.sh
+	$$(scripts/venv.sh examples/requirements.txt)/bin/python examples/make_models.py
 
 bench:
 	scripts/bench.sh

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Builds in release what the proxy bench needs, and runs it; arguments go to the bench:
+# Benches, in release:
 #
-#     scripts/bench.sh
-#     scripts/bench.sh --divide 100 --runs 1     only to see whether it works
+#     scripts/bench.sh                           the router beside haproxy and nginx, then its parts
+#     scripts/bench.sh --divide 100 --runs 1     only the proxy bench, with these arguments
 #
 # Wants two cores with nothing else to do. Installs haproxy, nginx and h2load where they are missing (Debian).
 set -euo pipefail
@@ -15,4 +15,8 @@ done
 if $missing; then scripts/apt.sh haproxy nginx-light nghttp2-client util-linux; fi
 
 cargo build --release --locked -p router -p e2e --bin stowage-router --bin echo-backend --bin proxy-bench
-PATH=$PATH:/usr/sbin exec target/release/proxy-bench "$@"
+PATH=$PATH:/usr/sbin target/release/proxy-bench "$@"
+
+[ $# -eq 0 ] || exit 0
+# Pure code: no sockets, no other process.
+cargo bench --locked -p router --bench '*'

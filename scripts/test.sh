@@ -12,7 +12,7 @@ cd "$(dirname "$0")/.." || exit 2
 
 export STOWAGE_CACHE=${STOWAGE_CACHE:-$HOME/.cache/stowage}
 # Debian packages that the steps below need beyond a Rust toolchain; no root is needed when they are there.
-packages=(g++ python3 python3-venv)
+packages=(curl g++ python3 python3-venv)
 
 only=("$@")
 logs=$(mktemp -d) || exit 2
@@ -36,6 +36,9 @@ count() {
          END { print p + 0, f + 0 }' "$1"
 }
 
+# No step may hang for ever; a cold build on two busy cores takes a third of this. Seconds.
+longest=3600
+
 # step NAME COMMAND...: runs, shows, counts. A step without test results counts as one check.
 step() {
     local name=$1 begin=$SECONDS code log ok bad result
@@ -43,6 +46,7 @@ step() {
     wanted "$name" || return 0
     printf '\n=== %s: %s\n' "$name" "$*"
     log=$logs/$name
+    if [ "$(type -t "$1")" = file ]; then set -- timeout --kill-after=30 "$longest" "$@"; fi
     "$@" 2>&1 | tee "$log"
     code=${PIPESTATUS[0]}
     read -r ok bad < <(count "$log")

@@ -1,4 +1,5 @@
-//! Flags and environment of `stowage-adapter onnx`. Names and defaults of the environment are ModelMesh's adapters'.
+//! Flags and environment of `stowage-adapter onnx`. Names and defaults of the environment are those of
+//! `ModelMesh`'s adapters.
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -57,7 +58,12 @@ pub struct OnnxArgs {
     pub container_mem_req_bytes: ByteSize,
 
     /// Part of that memory that models may not take
-    #[arg(long, env = "MEM_BUFFER_BYTES", value_name = "SIZE", default_value = "268435456")]
+    #[arg(
+        long,
+        env = "MEM_BUFFER_BYTES",
+        value_name = "SIZE",
+        default_value = "268435456"
+    )]
     pub mem_buffer_bytes: ByteSize,
 
     /// Loads that run at once
@@ -69,7 +75,12 @@ pub struct OnnxArgs {
     pub loadtime_timeout: Duration,
 
     /// Size of a model about which nothing is known
-    #[arg(long, env = "DEFAULT_MODELSIZE", value_name = "SIZE", default_value = "1000000")]
+    #[arg(
+        long,
+        env = "DEFAULT_MODELSIZE",
+        value_name = "SIZE",
+        default_value = "1000000"
+    )]
     pub default_modelsize: ByteSize,
 
     /// Factor from size on disk to predicted size in memory
@@ -89,7 +100,12 @@ pub struct OnnxArgs {
     pub root_model_dir: Option<PathBuf>,
 
     /// Largest gRPC message, both ways
-    #[arg(long, env = "STOWAGE_MAX_MESSAGE_SIZE", value_name = "SIZE", default_value = "16MiB")]
+    #[arg(
+        long,
+        env = "STOWAGE_MAX_MESSAGE_SIZE",
+        value_name = "SIZE",
+        default_value = "16MiB"
+    )]
     pub max_message_size: ByteSize,
 
     /// Time that requests in flight have after SIGTERM
@@ -129,11 +145,19 @@ impl OnnxArgs {
         if let Some(root) = &root_model_dir
             && !root.is_dir()
         {
-            return Err(UsageError::msg(format!("ROOT_MODEL_DIR {} is not a folder", root.display())));
+            return Err(UsageError::msg(format!(
+                "ROOT_MODEL_DIR {} is not a folder",
+                root.display()
+            )));
         }
-        let max_message_bytes = usize::try_from(max_message).ok().filter(|bytes| *bytes > 0).ok_or_else(|| {
-            UsageError::msg(format!("STOWAGE_MAX_MESSAGE_SIZE is {max_message}, it must be more than 0 and addressable"))
-        })?;
+        let max_message_bytes = usize::try_from(max_message)
+            .ok()
+            .filter(|bytes| *bytes > 0)
+            .ok_or_else(|| {
+                UsageError::msg(format!(
+                    "STOWAGE_MAX_MESSAGE_SIZE is {max_message}, it must be more than 0 and addressable"
+                ))
+            })?;
         let local = |port| Listen::Tcp(SocketAddr::from(([127, 0, 0, 1], port)));
         let management = adapter_socket.map_or_else(|| local(adapter_port), Listen::Unix);
         let inference = match runtime_socket {
@@ -153,7 +177,14 @@ impl OnnxArgs {
             runtime_version: runtime_version.unwrap_or_else(|| env!("CARGO_PKG_VERSION").to_owned()),
             max_message_bytes,
         };
-        Ok((options, ServerConfig { management, inference, drain_timeout }))
+        Ok((
+            options,
+            ServerConfig {
+                management,
+                inference,
+                drain_timeout,
+            },
+        ))
     }
 }
 

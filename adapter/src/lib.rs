@@ -5,8 +5,6 @@
 //!
 //! No router code is known here; the two meet through the protobufs in `api`.
 
-
 pub mod args;
 pub mod onnx;
 pub mod server;
-

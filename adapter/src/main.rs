@@ -21,7 +21,10 @@ fn main() -> ExitCode {
 
 /// `onnx-adapter ...` is `stowage-adapter onnx ...`.
 fn by_name(mut args: Vec<OsString>) -> Vec<OsString> {
-    let name = args.first().and_then(|arg| Path::new(arg).file_name()).and_then(|name| name.to_str());
+    let name = args
+        .first()
+        .and_then(|arg| Path::new(arg).file_name())
+        .and_then(|name| name.to_str());
     if name == Some("onnx-adapter") {
         args.insert(1, "onnx".into());
     }
@@ -30,7 +33,10 @@ fn by_name(mut args: Vec<OsString>) -> Vec<OsString> {
 
 #[tokio::main]
 async fn run(args: Args) -> anyhow::Result<()> {
-    let Args { command: Command::Onnx(onnx), telemetry } = args;
+    let Args {
+        command: Command::Onnx(onnx),
+        telemetry,
+    } = args;
     telemetry::init(&telemetry)?;
     let (options, config) = onnx.config()?;
     let runtime = OnnxRuntime::new(options).map_err(|error| UsageError::msg(error.to_string()))?;

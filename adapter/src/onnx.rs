@@ -18,6 +18,10 @@ mod model;
 pub mod source;
 mod spi;
 pub mod tensor;
+#[allow(
+    clippy::wildcard_imports,
+    reason = "the engine's macros expand to names of its prelude"
+)]
 pub mod tract;
 
 use std::{
@@ -391,8 +395,8 @@ impl OnnxRuntime {
 
     /// Refuses a file that cannot fit, before it is read.
     fn check_fits(&self, source: &Source) -> Result<(), Status> {
-        if source.disk_bytes > self.shared.options.capacity_bytes {
-            return Err(self.too_large(source.disk_bytes));
+        if source.file_bytes > self.shared.options.capacity_bytes {
+            return Err(self.too_large(source.file_bytes));
         }
         Ok(())
     }
@@ -449,12 +453,12 @@ fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-/// INVALID_ARGUMENT: nothing was attempted.
+/// `INVALID_ARGUMENT`: nothing was attempted.
 fn source_status(error: &SourceError) -> Status {
     Status::invalid_argument(chain(error))
 }
 
-/// FAILED_PRECONDITION, which promises that no memory is taken, for whatever is wrong with the model itself.
+/// `FAILED_PRECONDITION`, which promises that no memory is taken, for whatever is wrong with the model itself.
 fn load_status(id: &str, error: &LoadError) -> Status {
     let message = format!("model {id}: {}", chain(error));
     tracing::warn!(model = %id, error = %message, "model not loaded");

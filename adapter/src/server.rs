@@ -77,9 +77,9 @@ impl Bound {
     async fn new(listen: &Listen) -> anyhow::Result<Self> {
         let bound = match listen {
             Listen::Tcp(addr) => TcpListener::bind(addr).await.map(Self::Tcp),
-            Listen::Unix(path) => {
-                remove_stale(path).and_then(|()| UnixListener::bind(path)).map(|l| Self::Unix(l, path.clone()))
-            }
+            Listen::Unix(path) => remove_stale(path)
+                .and_then(|()| UnixListener::bind(path))
+                .map(|l| Self::Unix(l, path.clone())),
         };
         bound.with_context(|| format!("listen on {listen}"))
     }
@@ -104,13 +104,22 @@ fn remove_stale(path: &Path) -> io::Result<()> {
 impl BoundServer {
     /// Binds the sockets, so that a bad port fails before anything is served.
     pub async fn bind(runtime: OnnxRuntime, config: &ServerConfig) -> anyhow::Result<Self> {
-        let ServerConfig { management, inference, drain_timeout } = config;
+        let ServerConfig {
+            management,
+            inference,
+            drain_timeout,
+        } = config;
         let management = Bound::new(management).await?;
         let inference = match inference {
             Some(listen) => Some(Bound::new(listen).await?),
             None => None,
         };
-        Ok(Self { runtime, management, inference, drain_timeout: *drain_timeout })
+        Ok(Self {
+            runtime,
+            management,
+            inference,
+            drain_timeout: *drain_timeout,
+        })
     }
 
     /// Where the SPI listens, with the port that was chosen for port 0.
@@ -125,19 +134,31 @@ impl BoundServer {
 
     /// Serves until the drain starts, then until no request is in flight or the drain's time is up.
     pub async fn serve(self, drain: Drain) -> anyhow::Result<()> {
-        let Self { runtime, management, inference, drain_timeout } = self;
+        let Self {
+            runtime,
+            management,
+            inference,
+            drain_timeout,
+        } = self;
         let (health, health_service) = tonic_health::server::health_reporter();
         set_health(&health, ServingStatus::Serving).await;
         let data = || runtime.inference_service();
         let serving = match inference {
             None => {
-                let router = builder().add_service(health_service).add_service(runtime.management_service());
+                let router = builder()
+                    .add_service(health_service)
+                    .add_service(runtime.management_service());
                 vec![run(router.add_service(data()), management, drain.clone())]
             }
             Some(inference) => {
-                let spi = builder().add_service(health_service.clone()).add_service(runtime.management_service());
+                let spi = builder()
+                    .add_service(health_service.clone())
+                    .add_service(runtime.management_service());
                 let data = builder().add_service(health_service).add_service(data());
-                vec![run(spi, management, drain.clone()), run(data, inference, drain.clone())]
+                vec![
+                    run(spi, management, drain.clone()),
+                    run(data, inference, drain.clone()),
+                ]
             }
         };
         let serving = future::try_join_all(serving);
@@ -148,13 +169,11 @@ impl BoundServer {
             () = drain.started() => {}
         }
         set_health(&health, ServingStatus::NotServing).await;
-        match tokio::time::timeout(drain_timeout, serving).await {
-            Ok(result) => result.map(|_| ()),
-            Err(_) => {
-                tracing::warn!("requests were still in flight when the drain's time was up");
-                Ok(())
-            }
-        }
+        let Ok(result) = tokio::time::timeout(drain_timeout, serving).await else {
+            tracing::warn!("requests were still in flight when the drain's time was up");
+            return Ok(());
+        };
+        result.map(|_| ())
     }
 }
 
@@ -179,10 +198,14 @@ fn run(router: Router, bound: Bound, drain: Drain) -> future::BoxFuture<'static,
     Box::pin(async move {
         match bound {
             Bound::Tcp(listener) => {
-                router.serve_with_incoming_shutdown(TcpListenerStream::new(listener), stop).await?;
+                router
+                    .serve_with_incoming_shutdown(TcpListenerStream::new(listener), stop)
+                    .await?;
             }
             Bound::Unix(listener, path) => {
-                let served = router.serve_with_incoming_shutdown(UnixListenerStream::new(listener), stop).await;
+                let served = router
+                    .serve_with_incoming_shutdown(UnixListenerStream::new(listener), stop)
+                    .await;
                 if let Err(error) = fs::remove_file(&path) {
                     tracing::debug!(path = %path.display(), error = %error, "socket not removed");
                 }

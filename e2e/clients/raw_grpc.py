@@ -87,8 +87,8 @@ def check_inference(run, stub, models):
     with run.check("metadata alone names the model"):
         answer = call(stub, request(wine, wine.rows, model_name=""), ("mm-vmodel-id", "wine"))
         checks.same(arrays(answer), wine.reference(wine.rows))
-    with run.check("the message's id wins over the metadata's"):
-        answer = call(stub, request(iris, iris.rows), ("mm-vmodel-id", "wine"))
+    with run.check("the metadata's id wins over the message's"):
+        answer = call(stub, request(iris, iris.rows, model_name="wine"), ("mm-vmodel-id", "iris"))
         checks.same(arrays(answer), iris.reference(iris.rows))
 
 

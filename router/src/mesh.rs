@@ -97,6 +97,7 @@ impl Default for MeshOptions {
 pub struct Mesh {
     cache: Arc<Cache>,
     options: MeshOptions,
+    metrics: Metrics,
     view: View,
     state: Mutex<State>,
     /// Handed to transitions, which must not keep the mesh alive.
@@ -118,7 +119,7 @@ struct Found {
 
 impl Mesh {
     /// An empty mesh on top of `cache`.
-    pub fn new(cache: Arc<Cache>, options: MeshOptions, _metrics: Metrics) -> Arc<Self> {
+    pub fn new(cache: Arc<Cache>, options: MeshOptions, metrics: Metrics) -> Arc<Self> {
         let limits = Limits {
             max_models: options.max_models,
             max_vmodels: options.max_vmodels,
@@ -127,6 +128,7 @@ impl Mesh {
         Arc::new_cyclic(|me| Self {
             cache,
             options,
+            metrics,
             view: View::default(),
             state: Mutex::new(State {
                 registry,
@@ -250,8 +252,11 @@ impl Mesh {
         for change in &changes {
             self.view.apply(change);
             match change {
-                Change::Model(id, None) => self.cache.remove(id),
-                Change::Model(_, Some(_)) => {}
+                Change::Model(id, None) => {
+                    self.cache.remove(id);
+                    self.metrics.set_managed(state.registry.models());
+                }
+                Change::Model(_, Some(_)) => self.metrics.set_managed(state.registry.models()),
                 Change::VModel(id, record) => self.drive(&mut state.drivers, id, record.as_deref()),
             }
         }

@@ -252,14 +252,22 @@ impl Plane {
             incoming.parts.uri = uri(incoming.parts.uri.path())?;
         }
         incoming.body.poll_ahead().await?;
-        self.exchange(incoming, lease, destination.expect, encoding, destination.unary)
-            .await
+        self.exchange(
+            incoming,
+            (destination.kind, &name),
+            lease,
+            destination.expect,
+            encoding,
+            destination.unary,
+        )
+        .await
     }
 
     /// Sends the request and waits for the response; again where that is safe and promising.
     async fn exchange(
         &self,
         incoming: Incoming,
+        name: (NameKind, &str),
         lease: Lease,
         expect: Option<(FieldPath, String)>,
         encoding: Encoding,
@@ -292,7 +300,9 @@ impl Plane {
                             return Err(self.translate(parts.uri.path(), &head.headers));
                         };
                         tracing::info!(model = %old.id(), "the runtime no longer has the model; loading it again");
-                        let recovered = self.mesh.recover(old).await?;
+                        // By name: a vmodel may have moved on in the meantime.
+                        self.mesh.cache().forget(old);
+                        let recovered = self.enter(name.1, name.0).await?;
                         // Lost again right after a load: then it is the model's own answer, and no reason to reload.
                         self.genuine.insert(recovered.generation(), ());
                         (body, lease, attempt) = (replay, Some(recovered), attempt + 1);

@@ -16,7 +16,7 @@ use axum::{Router, body::Body, extract::Request, response::Response};
 use bytes::Bytes;
 use futures::FutureExt as _;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, time::Instant};
 use tonic::{Code, Status};
 
 mod body;
@@ -31,20 +31,28 @@ mod number;
 mod parameter;
 mod path;
 mod raw;
+mod repository;
+mod serve;
 mod tensor;
 mod v1;
 mod views;
 mod write;
 
+use body::{Budget, Share};
 use call::Call;
 use decode::Limits;
 use failure::Failure;
 use path::{NoRoute, Route};
+pub use serve::serve;
 
 /// Largest message unless told otherwise: what the gRPC side takes.
 pub const DEFAULT_MAX_MESSAGE: usize = 16 << 20;
+/// No request is worth more, and deadlines can always be computed.
+const LONGEST_CALL: Duration = Duration::from_hours(24);
 /// Smaller answers gain nothing from compression.
 const MIN_COMPRESSED: usize = 1 << 10;
+/// JSON tensors rarely compress better than that.
+const USUAL_RATIO: usize = 16;
 /// Work on more bytes than that takes longer than half a millisecond and leaves the runtime's threads.
 const MAX_INLINE: usize = 64 << 10;
 
@@ -65,11 +73,13 @@ pub trait Backend: Clone + Send + Sync + 'static {
 pub struct RestOptions {
     /// Bytes of a body, compressed and decompressed, and of the protobuf that it becomes.
     pub max_message: usize,
-    /// Requests with a body that are worked on at once; more are answered 503. With `max_message` this bounds memory.
+    /// Requests with a body that are worked on at once; more are answered 503.
     pub max_requests: usize,
+    /// Bytes of all bodies at once, but for the first 64 KiB of each; more are answered 503.
+    pub max_bodies: usize,
     /// How long a body may take to arrive.
     pub body_timeout: Duration,
-    /// How long a call may take if the client does not say (`Grpc-Timeout`).
+    /// How long a request may take; clients may ask for less (`Grpc-Timeout`).
     pub call_timeout: Duration,
 }
 
@@ -78,6 +88,8 @@ impl Default for RestOptions {
         Self {
             max_message: DEFAULT_MAX_MESSAGE,
             max_requests: 1024,
+            // Sixteen of the largest.
+            max_bodies: 16 * DEFAULT_MAX_MESSAGE,
             body_timeout: Duration::from_secs(30),
             // Longer than any load that a first request waits for.
             call_timeout: Duration::from_mins(10),
@@ -95,12 +107,14 @@ impl RestOptions {
 }
 
 /// The REST side of a data plane.
-pub fn app<B: Backend>(backend: B, options: RestOptions) -> Router {
-    let places = Arc::new(Semaphore::new(options.max_requests.min(Semaphore::MAX_PERMITS)));
+pub fn app<B: Backend>(backend: B, mut options: RestOptions) -> Router {
+    options.call_timeout = options.call_timeout.min(LONGEST_CALL);
+    let places = Semaphore::new(options.max_requests.min(Semaphore::MAX_PERMITS));
     let app = Arc::new(App {
         backend,
-        options,
         places,
+        bodies: Budget::new(options.max_bodies),
+        options,
     });
     // Model names hold colons and encoded slashes, so paths are parsed by hand.
     Router::new().fallback(move |request: Request| {
@@ -112,7 +126,8 @@ pub fn app<B: Backend>(backend: B, options: RestOptions) -> Router {
 struct App<B> {
     backend: B,
     options: RestOptions,
-    places: Arc<Semaphore>,
+    places: Semaphore,
+    bodies: Budget,
 }
 
 /// A response before it is compressed.
@@ -163,11 +178,12 @@ impl<B: Backend> App<B> {
 
     async fn answer(&self, parts: &http::request::Parts, body: Body) -> Result<Reply, Failure> {
         let route = path::route(&parts.method, parts.uri.path()).map_err(|reason| no_route(&reason))?;
-        let timeout = metadata::timeout(&parts.headers)?.unwrap_or(self.options.call_timeout);
+        let longest = self.options.call_timeout;
+        let timeout = metadata::timeout(&parts.headers)?.map_or(longest, |asked| asked.min(longest));
         let call = Call {
             app: self,
             metadata: metadata::of_request(&parts.headers),
-            timeout,
+            deadline: Instant::now() + timeout,
         };
         match route {
             Route::Live => return call.live().await,
@@ -182,7 +198,8 @@ impl<B: Backend> App<B> {
             _ => {}
         }
         let _place = self.places.try_acquire().map_err(|_| Failure::overloaded())?;
-        let body = self.read(parts, body).await?;
+        let mut share = self.bodies.share();
+        let body = self.read(parts, body, &mut share).await?;
         match route {
             Route::RepositoryIndex => call.repository_index(&body).await,
             Route::RepositoryLoad(name) => call.repository_load(name, &body).await,
@@ -197,15 +214,23 @@ impl<B: Backend> App<B> {
     }
 
     /// The body, decompressed.
-    async fn read(&self, parts: &http::request::Parts, body: Body) -> Result<Bytes, Failure> {
+    async fn read(
+        &self,
+        parts: &http::request::Parts,
+        body: Body,
+        share: &mut Share<'_>,
+    ) -> Result<Bytes, Failure> {
         let coding = metadata::content_coding(&parts.headers)?;
         let limit = self.options.max_message;
-        let body = body::read(body, limit, self.options.body_timeout).await?;
-        match coding {
-            None => Ok(body),
-            // A small body may still be large inside.
-            Some(coding) => offload(usize::MAX, move || body::decompress(coding, &body, limit)).await?,
-        }
+        let body = body::read(body, limit, self.options.body_timeout, share).await?;
+        let Some(coding) = coding else {
+            return Ok(body);
+        };
+        share.grow(body.len().saturating_mul(USUAL_RATIO).min(limit))?;
+        // A small body may still be large inside.
+        let plain = offload(usize::MAX, move || body::decompress(coding, &body, limit)).await??;
+        share.grow(plain.len())?;
+        Ok(plain)
     }
 }
 

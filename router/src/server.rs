@@ -75,10 +75,11 @@ impl Listeners {
             readiness,
         } = router;
         let mut servers = JoinSet::new();
+        let connections = listen.connections;
         servers.spawn(listen::run(self.grpc, plane.clone(), listen, drain.clone()));
         if let Some(listener) = self.rest {
             let app = rest::app(Backend(plane.clone()), rest);
-            servers.spawn(kit::admin::serve(listener, app, drain.clone()));
+            servers.spawn(rest::serve(listener, app, connections, drain.clone()));
         }
         drain.started().await;
         readiness.set_unready("draining");
@@ -163,6 +164,7 @@ impl Router {
             service: local_service(routes),
             services: vec![
                 "mmesh.ModelMesh",
+                "com.ibm.watson.tas.proto.TasRuntime",
                 "stowage.v1.Mesh",
                 "grpc.health.v1.Health",
                 "grpc.reflection.v1.ServerReflection",

@@ -18,7 +18,10 @@ fn defaults_are_those_of_modelmesh() {
     assert_eq!(options.default_model_bytes, 1_000_000);
     assert_eq!(options.per_model_concurrency, None);
     assert_eq!(server.management.to_string(), "127.0.0.1:8085");
-    assert_eq!(server.inference.map(|listen| listen.to_string()).as_deref(), Some("127.0.0.1:8001"));
+    assert_eq!(
+        server.inference.map(|listen| listen.to_string()).as_deref(),
+        Some("127.0.0.1:8001")
+    );
 }
 
 #[test]
@@ -28,7 +31,10 @@ fn the_same_endpoint_serves_both() {
     assert_eq!(server.inference, None);
     let socket = ["--adapter-socket=/tmp/a.sock", "--runtime-socket=/tmp/a.sock"];
     let (_, server) = config(&[&[memory], &socket[..]].concat()).unwrap();
-    assert_eq!((server.management.to_string().as_str(), server.inference), ("unix:/tmp/a.sock", None));
+    assert_eq!(
+        (server.management.to_string().as_str(), server.inference),
+        ("unix:/tmp/a.sock", None)
+    );
 }
 
 #[track_caller]
@@ -43,12 +49,30 @@ fn refused(args: &[&str], parts: &[&str]) {
 fn bad_values_are_named() {
     let memory = "--container-mem-req-bytes=1GiB";
     refused(&[], &["--container-mem-req-bytes"]);
-    refused(&["--container-mem-req-bytes=1KiB"], &["CONTAINER_MEM_REQ_BYTES (1024)", "MEM_BUFFER_BYTES (268435456)"]);
-    refused(&["--container-mem-req-bytes=-1"], &["--container-mem-req-bytes", "-1"]);
-    refused(&[memory, "--loading-concurrency=0"], &["--loading-concurrency", "0"]);
+    refused(
+        &["--container-mem-req-bytes=1KiB"],
+        &["CONTAINER_MEM_REQ_BYTES (1024)", "MEM_BUFFER_BYTES (268435456)"],
+    );
+    refused(
+        &["--container-mem-req-bytes=-1"],
+        &["--container-mem-req-bytes", "-1"],
+    );
+    refused(
+        &[memory, "--loading-concurrency=0"],
+        &["--loading-concurrency", "0"],
+    );
     refused(&[memory, "--loadtime-timeout="], &["--loadtime-timeout"]);
-    refused(&[memory, "--modelsize-multiplier=0"], &["MODELSIZE_MULTIPLIER", "more than 0"]);
-    refused(&[memory, "--modelsize-multiplier=NaN"], &["MODELSIZE_MULTIPLIER", "more than 0"]);
-    refused(&[memory, "--root-model-dir=/nowhere"], &["ROOT_MODEL_DIR", "/nowhere"]);
+    refused(
+        &[memory, "--modelsize-multiplier=0"],
+        &["MODELSIZE_MULTIPLIER", "more than 0"],
+    );
+    refused(
+        &[memory, "--modelsize-multiplier=NaN"],
+        &["MODELSIZE_MULTIPLIER", "more than 0"],
+    );
+    refused(
+        &[memory, "--root-model-dir=/nowhere"],
+        &["ROOT_MODEL_DIR", "/nowhere"],
+    );
     refused(&[memory, "--adapter-port=99999"], &["--adapter-port", "99999"]);
 }

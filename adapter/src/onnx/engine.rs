@@ -163,14 +163,15 @@ pub enum RunError {
 const MAX_LISTED: usize = 8;
 
 fn list(operators: &[MissingOperator]) -> String {
-    let mut text = operators
+    let text = operators
         .iter()
         .take(MAX_LISTED)
         .map(ToString::to_string)
         .collect::<Vec<_>>()
         .join(", ");
     if operators.len() > MAX_LISTED {
-        text.push_str(&format!(" and {} more", operators.len() - MAX_LISTED));
+        let more = operators.len() - MAX_LISTED;
+        return format!("{text} and {more} more");
     }
     text
 }

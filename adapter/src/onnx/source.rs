@@ -11,7 +11,9 @@ use std::{
 pub struct Source {
     /// The ONNX file, without symlinks.
     pub file: PathBuf,
-    /// Bytes of the file and of the data files that seem to belong to it.
+    /// Bytes of the file itself.
+    pub file_bytes: u64,
+    /// Bytes of the file and of whatever else in its folder seems to belong to it.
     pub disk_bytes: u64,
 }
 
@@ -85,10 +87,7 @@ pub fn resolve(root: Option<&Path>, path: &str) -> Result<Source, SourceError> {
     confined(&base)?;
     let metadata = base.metadata().map_err(read)?;
     if metadata.is_file() {
-        return Ok(Source {
-            disk_bytes: disk_bytes(&base).map_err(read)?,
-            file: base,
-        });
+        return measure(base).map_err(read);
     }
     if !metadata.is_dir() {
         return Err(SourceError::NotAFile(path.to_owned()));
@@ -98,10 +97,7 @@ pub fn resolve(root: Option<&Path>, path: &str) -> Result<Source, SourceError> {
     if !file.is_file() {
         return Err(SourceError::NotAFile(path.to_owned()));
     }
-    Ok(Source {
-        disk_bytes: disk_bytes(&file).map_err(read)?,
-        file,
-    })
+    measure(file).map_err(read)
 }
 
 fn find(folder: &Path, given: &str) -> Result<PathBuf, SourceError> {
@@ -117,7 +113,7 @@ fn find(folder: &Path, given: &str) -> Result<PathBuf, SourceError> {
     let mut count = 0;
     for entry in fs::read_dir(folder).map_err(read)?.take(MAX_ENTRIES) {
         let path = entry.map_err(read)?.path();
-        if path.extension() == Some(OsStr::new("onnx")) {
+        if is_model(&path) {
             count += 1;
             found = Some(path);
         }
@@ -132,24 +128,49 @@ fn find(folder: &Path, given: &str) -> Result<PathBuf, SourceError> {
     }
 }
 
+fn is_model(path: &Path) -> bool {
+    path.extension() == Some(OsStr::new("onnx"))
+}
+
+/// How the names of data files end that exporters write beside `m.onnx`: `m.onnx.data`, `m.onnx_data`.
+const DATA_SUFFIXES: [&str; 2] = [".data", "_data"];
+
 /// Entries of a folder that are looked at; a model folder has a handful.
 const MAX_ENTRIES: usize = 10_000;
 
-/// Size of a model file and of the files beside it whose names say that they hold its data.
-fn disk_bytes(file: &Path) -> io::Result<u64> {
-    let mut total = file.metadata()?.len();
+/// Sizes of a model file. Where it is the only model of its folder, the folder's other files are its weights; where it
+/// is one of several, those files that bear its name and say that they are data.
+fn measure(file: PathBuf) -> io::Result<Source> {
+    let file_bytes = file.metadata()?.len();
     let (Some(folder), Some(stem)) = (file.parent(), file.file_stem().and_then(OsStr::to_str)) else {
-        return Ok(total);
+        return Ok(Source {
+            file_bytes,
+            disk_bytes: file_bytes,
+            file,
+        });
     };
+    let mut models = 0_usize;
+    let (mut all, mut named) = (0_u64, 0_u64);
     for entry in fs::read_dir(folder)?.take(MAX_ENTRIES) {
         let entry = entry?;
         let name = entry.file_name();
-        let is_data = name.to_str().is_some_and(|name| {
-            name.starts_with(stem) && (name.ends_with(".data") || name.ends_with("_data"))
-        });
-        if is_data {
-            total = total.saturating_add(entry.metadata()?.len());
+        let Some(name) = name.to_str() else { continue };
+        if is_model(Path::new(name)) {
+            models += 1;
+            continue;
+        }
+        let metadata = entry.metadata()?;
+        if metadata.is_file() {
+            all = all.saturating_add(metadata.len());
+            if name.starts_with(stem) && DATA_SUFFIXES.iter().any(|suffix| name.ends_with(suffix)) {
+                named = named.saturating_add(metadata.len());
+            }
         }
     }
-    Ok(total)
+    let beside = if models == 1 { all } else { named };
+    Ok(Source {
+        file_bytes,
+        disk_bytes: file_bytes.saturating_add(beside),
+        file,
+    })
 }

@@ -201,3 +201,6 @@ fn filled(contents: &InferTensorContents) -> impl Iterator<Item = &'static str> 
     .into_iter()
     .filter_map(|(name, empty)| (!empty).then_some(name))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! The compiled-in engine: tract, with operators of our own for `ai.onnx.ml`.
 
+mod convert;
 mod graph;
 mod ml;
 
@@ -12,7 +13,6 @@ use std::{
     sync::Arc,
 };
 
-use api::datatype::Datatype;
 use bytes::Bytes;
 use prost::Message as _;
 use tract_onnx::{
@@ -20,14 +20,17 @@ use tract_onnx::{
     data_resolver::ModelDataResolver,
     pb::ModelProto,
     prelude::{InferenceModelExt as _, IntoRunnable as _, TypedModel, TypedSimplePlan},
-    tract_hir::internal::*,
+    tract_hir::{internal::*, tract_core::ops::konst::Const},
 };
 
-use self::graph::{Declared, Signature, Unnamed};
+use self::{
+    convert::{datatype, from_v2, onnx_datatype, to_v2},
+    graph::{Declared, Signature, Unnamed},
+};
 use super::{
     engine::{Dim, Engine, LoadError, LoadedModel, RunError, TensorInfo},
     source::Source,
-    tensor::{self, Tensor as V2Tensor},
+    tensor::Tensor as V2Tensor,
 };
 
 /// The engine. Cheap to clone.
@@ -41,7 +44,7 @@ impl std::fmt::Debug for TractEngine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("TractEngine")
             .field("operators", &self.operators.len())
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
@@ -81,7 +84,10 @@ impl TractEngine {
         let parsed = self.onnx.parse(&model, folder).map_err(|error| prepare(&error))?;
         // The file's own copy of the weights is not needed while the graph is optimized.
         drop(model);
-        let typed = parsed.model.into_optimized().map_err(|error| prepare(&error))?;
+        let mut typed = parsed.model.into_typed().map_err(|error| prepare(&error))?;
+        typed.declutter().map_err(|error| prepare(&error))?;
+        let plain_bytes = size_bytes(&typed);
+        typed.optimize().map_err(|error| prepare(&error))?;
         for output in &signature.unmapped {
             tracing::warn!(
                 file = %source.file.display(),
@@ -89,7 +95,7 @@ impl TractEngine {
                 "ZipMap taken out, the output is the tensor of probabilities"
             );
         }
-        TractModel::new(typed, signature).map_err(|error| prepare(&error))
+        TractModel::new(typed, signature, plain_bytes).map_err(|error| prepare(&error))
     }
 }
 
@@ -179,7 +185,8 @@ struct TractModel {
 }
 
 impl TractModel {
-    fn new(model: TypedModel, signature: Signature) -> TractResult<Self> {
+    /// `plain_bytes` is the size before weights were laid out for the processor, where the engine knows it best.
+    fn new(model: TypedModel, signature: Signature, plain_bytes: u64) -> TractResult<Self> {
         let mut inputs = Vec::with_capacity(signature.inputs.len());
         let mut input_types = Vec::with_capacity(signature.inputs.len());
         ensure!(
@@ -206,7 +213,7 @@ impl TractModel {
         for (declared, outlet) in signature.outputs.into_iter().zip(&model.outputs) {
             outputs.push(output_info(declared, model.outlet_fact(*outlet)?)?);
         }
-        let size_bytes = size_bytes(&model);
+        let size_bytes = size_bytes(&model).max(plain_bytes);
         let plan = model.into_runnable()?;
         Ok(Self {
             plan,
@@ -259,53 +266,6 @@ fn open(dim: Dim) -> Dim {
     }
 }
 
-/// V2's name of an engine type.
-fn datatype(datum_type: DatumType) -> Option<Datatype> {
-    Some(match datum_type {
-        DatumType::Bool => Datatype::Bool,
-        DatumType::U8 => Datatype::Uint8,
-        DatumType::U16 => Datatype::Uint16,
-        DatumType::U32 => Datatype::Uint32,
-        DatumType::U64 => Datatype::Uint64,
-        DatumType::I8 => Datatype::Int8,
-        DatumType::I16 => Datatype::Int16,
-        DatumType::I32 => Datatype::Int32,
-        // Shapes are symbolic inside the engine, and integers when they leave it.
-        DatumType::I64 | DatumType::TDim => Datatype::Int64,
-        DatumType::F16 => Datatype::Fp16,
-        DatumType::F32 => Datatype::Fp32,
-        DatumType::F64 => Datatype::Fp64,
-        DatumType::String => Datatype::Bytes,
-        _ => return None,
-    })
-}
-
-/// V2's name of an ONNX element type.
-fn onnx_datatype(elem_type: i32) -> Option<Datatype> {
-    let elem_type = tract_onnx::pb::tensor_proto::DataType::try_from(elem_type).ok()?;
-    datatype(DatumType::try_from(elem_type).ok()?)
-}
-
-/// The engine's type of a V2 datatype.
-fn datum_type(datatype: Datatype) -> Option<DatumType> {
-    Some(match datatype {
-        Datatype::Bool => DatumType::Bool,
-        Datatype::Uint8 => DatumType::U8,
-        Datatype::Uint16 => DatumType::U16,
-        Datatype::Uint32 => DatumType::U32,
-        Datatype::Uint64 => DatumType::U64,
-        Datatype::Int8 => DatumType::I8,
-        Datatype::Int16 => DatumType::I16,
-        Datatype::Int32 => DatumType::I32,
-        Datatype::Int64 => DatumType::I64,
-        Datatype::Fp16 => DatumType::F16,
-        Datatype::Fp32 => DatumType::F32,
-        Datatype::Fp64 => DatumType::F64,
-        Datatype::Bytes => DatumType::String,
-        Datatype::Bf16 => return None,
-    })
-}
-
 /// What the plan keeps for one node besides its tensors: measured over the test models, rounded up.
 const NODE_BYTES: u64 = 2 * 1024;
 /// What one model keeps whatever its graph: names, counters, entries in tables.
@@ -318,20 +278,25 @@ fn size_bytes(model: &TypedModel) -> u64 {
     for node in &model.nodes {
         total = total.saturating_add(NODE_BYTES);
         let kernel = node.op_as::<ml::KernelOp>().map(ml::KernelOp::size_bytes);
-        let konsts = node
-            .outputs
-            .iter()
-            .filter_map(|output| output.fact.konst.as_ref());
-        let tensors = konsts
-            .filter(|tensor| seen.insert(Arc::as_ptr(tensor)))
-            .map(|tensor| tensor_bytes(tensor));
-        let bytes = tensors.chain(kernel).sum::<usize>();
+        let konst = node
+            .op_as::<Const>()
+            .filter(|konst| seen.insert(Arc::as_ptr(konst.val())));
+        let facts = node.outputs.first().map(|output| &output.fact);
+        let tensor = konst.map(|konst| tensor_bytes(konst.val(), facts));
+        let bytes = tensor.into_iter().chain(kernel).sum::<usize>();
         total = total.saturating_add(bytes as u64);
     }
     total
 }
 
-fn tensor_bytes(tensor: &Tensor) -> usize {
+/// Memory of a constant; `fact` knows it where the weights were packed.
+fn tensor_bytes(tensor: &Tensor, fact: Option<&TypedFact>) -> usize {
+    let packed = fact
+        .filter(|fact| fact.exotic_fact.is_some())
+        .and_then(|fact| fact.mem_size().to_usize().ok());
+    if let Some(bytes) = packed {
+        return bytes;
+    }
     let strings = tensor
         .try_as_plain_ram()
         .ok()
@@ -385,92 +350,4 @@ impl LoadedModel for TractModel {
             }),
         }
     }
-}
-
-/// Fixed-size elements from little-endian bytes; `$from` makes one of them.
-macro_rules! elements {
-    ($raw:expr, $size:literal, $from:expr) => {{
-        let (chunks, rest) = $raw.as_chunks::<$size>();
-        ensure!(rest.is_empty(), "raw data ends inside an element");
-        chunks.iter().map(|chunk| $from(*chunk)).collect::<Vec<_>>()
-    }};
-}
-
-fn from_v2(input: &V2Tensor) -> TractResult<Tensor> {
-    let (shape, raw) = (input.shape.as_slice(), &input.raw);
-    Ok(match input.datatype {
-        Datatype::Bool => array(shape, raw.iter().map(|byte| *byte != 0).collect())?,
-        Datatype::Uint8 => array(shape, raw.to_vec())?,
-        Datatype::Int8 => array(shape, elements!(raw, 1, i8::from_le_bytes))?,
-        Datatype::Uint16 => array(shape, elements!(raw, 2, u16::from_le_bytes))?,
-        Datatype::Int16 => array(shape, elements!(raw, 2, i16::from_le_bytes))?,
-        Datatype::Uint32 => array(shape, elements!(raw, 4, u32::from_le_bytes))?,
-        Datatype::Int32 => array(shape, elements!(raw, 4, i32::from_le_bytes))?,
-        Datatype::Uint64 => array(shape, elements!(raw, 8, u64::from_le_bytes))?,
-        Datatype::Int64 => array(shape, elements!(raw, 8, i64::from_le_bytes))?,
-        Datatype::Fp16 => array(shape, elements!(raw, 2, f16::from_le_bytes))?,
-        Datatype::Fp32 => array(shape, elements!(raw, 4, f32::from_le_bytes))?,
-        Datatype::Fp64 => array(shape, elements!(raw, 8, f64::from_le_bytes))?,
-        Datatype::Bf16 => bail!("the engine has no BF16"),
-        Datatype::Bytes => {
-            let count = tensor::element_count(shape).context("shape overflows")?;
-            let elements = tensor::split_bytes(raw, count)?;
-            let strings = elements
-                .iter()
-                .map(|element| Ok(std::str::from_utf8(element)?.to_owned()));
-            array(shape, strings.collect::<TractResult<Vec<String>>>()?)?
-        }
-    })
-}
-
-fn array<T: Datum>(shape: &[usize], values: Vec<T>) -> TractResult<Tensor> {
-    Ok(tract_ndarray::ArrayD::from_shape_vec(shape, values)?.into())
-}
-
-/// Raw little-endian bytes of fixed-size elements.
-macro_rules! raw {
-    ($tensor:expr, $type:ty) => {{
-        let elements = $tensor.try_as_plain_ram()?.as_slice::<$type>()?;
-        let mut raw = Vec::with_capacity(size_of_val(elements));
-        elements
-            .iter()
-            .for_each(|element| raw.extend_from_slice(&element.to_le_bytes()));
-        Bytes::from(raw)
-    }};
-}
-
-fn to_v2(value: &Tensor, datatype: Datatype) -> TractResult<V2Tensor> {
-    let wanted = datum_type(datatype).context("no such type")?;
-    let value = if value.datum_type() == wanted {
-        std::borrow::Cow::Borrowed(value)
-    } else {
-        value.cast_to_dt(wanted)?
-    };
-    let raw = match datatype {
-        Datatype::Bool => {
-            let elements = value.try_as_plain_ram()?.as_slice::<bool>()?;
-            elements.iter().map(|element| u8::from(*element)).collect()
-        }
-        Datatype::Uint8 => raw!(value, u8),
-        Datatype::Int8 => raw!(value, i8),
-        Datatype::Uint16 => raw!(value, u16),
-        Datatype::Int16 => raw!(value, i16),
-        Datatype::Uint32 => raw!(value, u32),
-        Datatype::Int32 => raw!(value, i32),
-        Datatype::Uint64 => raw!(value, u64),
-        Datatype::Int64 => raw!(value, i64),
-        Datatype::Fp16 => raw!(value, f16),
-        Datatype::Fp32 => raw!(value, f32),
-        Datatype::Fp64 => raw!(value, f64),
-        Datatype::Bytes => {
-            let elements = value.try_as_plain_ram()?.as_slice::<String>()?;
-            tensor::join_bytes(elements).context("a string is longer than 4 GiB")?
-        }
-        Datatype::Bf16 => bail!("the engine has no BF16"),
-    };
-    Ok(V2Tensor {
-        datatype,
-        shape: value.shape().to_vec(),
-        raw,
-    })
 }

@@ -68,24 +68,49 @@ pub(crate) struct Case {
 }
 
 pub(crate) fn case(name: &str) -> Case {
-    let text = std::fs::read_to_string(models().join(format!("{name}.json"))).unwrap();
-    let value: Value = serde_json::from_str(&text).unwrap();
-    let tensors = |key: &str| value[key].as_array().unwrap().iter().map(expected).collect();
-    Case { inputs: tensors("inputs"), outputs: tensors("outputs") }
+    let file = models().join(format!("{name}.json"));
+    Case {
+        inputs: read_tensors(&file, "inputs"),
+        outputs: read_tensors(&file, "outputs"),
+    }
+}
+
+/// Tensors of a request or an answer in V2's JSON form.
+pub(crate) fn read_tensors(file: &Path, key: &str) -> Vec<Expected> {
+    let value: Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+    value[key].as_array().unwrap().iter().map(expected).collect()
+}
+
+/// Elements of nested arrays, in order.
+fn flatten(value: &Value, flat: &mut Vec<Value>) {
+    match value {
+        Value::Array(values) => values.iter().for_each(|value| flatten(value, flat)),
+        value => flat.push(value.clone()),
+    }
 }
 
 fn expected(value: &Value) -> Expected {
+    let mut data = Vec::new();
+    flatten(&value["data"], &mut data);
     Expected {
         name: value["name"].as_str().unwrap().to_owned(),
         datatype: value["datatype"].as_str().unwrap().parse().unwrap(),
-        shape: value["shape"].as_array().unwrap().iter().map(|extent| extent.as_i64().unwrap()).collect(),
-        data: value["data"].as_array().unwrap().clone(),
+        shape: value["shape"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|extent| extent.as_i64().unwrap())
+            .collect(),
+        data,
     }
 }
 
 /// NaN and the infinities are text in the files.
 pub(crate) fn number(value: &Value) -> f64 {
-    value.as_f64().or_else(|| value.as_bool().map(f64::from)).unwrap_or_else(|| value.as_str().unwrap().parse().unwrap())
+    value
+        .as_f64()
+        .or_else(|| value.as_bool().map(f64::from))
+        .unwrap_or_else(|| value.as_str().unwrap().parse().unwrap())
 }
 
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
@@ -182,7 +207,12 @@ pub(crate) fn assert_answer(name: &str, response: &ModelInferResponse, expected:
     assert_eq!(response.id, "42");
     assert_eq!(response.outputs.len(), expected.len(), "{name}");
     assert_eq!(response.raw_output_contents.len(), expected.len(), "{name}");
-    for ((output, raw), expected) in response.outputs.iter().zip(&response.raw_output_contents).zip(expected) {
+    for ((output, raw), expected) in response
+        .outputs
+        .iter()
+        .zip(&response.raw_output_contents)
+        .zip(expected)
+    {
         let tensor = format!("{name}: {}", expected.name);
         assert_eq!(output.name, expected.name);
         assert_eq!(output.datatype, expected.datatype.as_str(), "{tensor}");

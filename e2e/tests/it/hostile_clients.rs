@@ -12,8 +12,8 @@ use crate::support::{
     stowage::{self, Stowage},
 };
 
-/// Enough to notice a server that has a thread or a lock per connection.
-const STALLED: usize = 64;
+/// More than a server should have in threads, or in places that a stalled client holds.
+const STALLED: usize = 400;
 
 /// What an HTTP/2 client sends first: preface and empty settings.
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
@@ -83,7 +83,7 @@ async fn nonsense_on_every_port() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_cancels_while_its_model_loads() {
     let folder = stowage::models_folder();
-    onnx::place(folder.path(), "heavy.onnx", &onnx::weighing(128));
+    onnx::place(folder.path(), "heavy.onnx", &onnx::weighing(16));
     let mut server = Stowage::start(folder.path(), "4GiB").await;
     let rest = server.rest().to_owned();
     let call = tokio::spawn(async move { rest::infer(&rest, "heavy", onnx::request(1.0)).await });
@@ -103,7 +103,7 @@ async fn a_client_that_cancels_while_its_model_loads() {
 #[tokio::test(flavor = "multi_thread")]
 async fn many_clients_ask_for_one_model_that_is_not_loaded() {
     let folder = stowage::models_folder();
-    onnx::place(folder.path(), "heavy.onnx", &onnx::weighing(64));
+    onnx::place(folder.path(), "heavy.onnx", &onnx::weighing(8));
     let server = Stowage::start(folder.path(), "4GiB").await;
     let calls: Vec<_> = (0_u8..16)
         .map(|number| {

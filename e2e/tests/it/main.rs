@@ -10,6 +10,7 @@ mod command_line;
 mod eviction;
 mod examples;
 mod hostile_clients;
+mod plane;
 mod shutdown;
 mod support;
 mod two_processes;

@@ -8,38 +8,50 @@ use tokio::net::TcpStream;
 
 use crate::support::{
     SOON, answers, onnx, rest,
-    stowage::{self, Stowage},
+    stowage::{self, Addresses, Stowage},
 };
 
-#[tokio::test(flavor = "multi_thread")]
-async fn requests_in_flight_are_answered() {
+/// A server with one call under way, which waits for a model that is being loaded when the signal comes.
+async fn check_answered<F>(ask: fn(Addresses) -> F)
+where
+    F: Future<Output = f64> + Send + 'static,
+{
     let folder = stowage::models_folder();
-    onnx::place(folder.path(), "heavy.onnx", &onnx::weighing(128));
+    onnx::place(folder.path(), "heavy.onnx", &onnx::weighing(16));
     let mut server = Stowage::start(folder.path(), "4GiB").await;
     let calls: Vec<_> = (0..4)
-        .map(|_| {
-            let rest = server.rest().to_owned();
-            tokio::spawn(async move { rest::infer(&rest, "heavy", onnx::request(7.0)).await })
-        })
+        .map(|_| tokio::spawn(ask(server.addresses.clone())))
         .collect();
-    let grpc = tokio::spawn(ask_grpc(server.grpc().to_owned()));
     let row = server.wait_for_state("heavy", &["LOADING", "LOADED"]).await;
     assert_eq!(row.state, "LOADING", "the model is too small for this test");
 
     server.process.terminate().expect("the process can be signaled");
     for call in calls {
-        let answer = call.await.expect("the call ends").expect("the call is answered");
-        assert!((onnx::value(&answer) - 7.0).abs() < 1e-6);
+        let value = call.await.expect("the call is answered");
+        assert!((value - 7.0).abs() < 1e-6, "{value}");
     }
-    let value = grpc.await.expect("the call ends");
-    assert!((value - 7.0).abs() < 1e-6, "{value}");
     let status = server.process.wait(SOON).await.expect("the process ends");
     assert_eq!(status.code(), Some(0), "{}", server.process.output());
     assert!(TcpStream::connect(server.rest()).await.is_err());
 }
 
-async fn ask_grpc(address: String) -> f32 {
-    let mut client = GrpcInferenceServiceClient::connect(format!("http://{address}"))
+#[tokio::test(flavor = "multi_thread")]
+async fn rest_calls_under_way_are_answered() {
+    check_answered(ask_rest).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn grpc_calls_under_way_are_answered() {
+    check_answered(ask_grpc).await;
+}
+
+async fn ask_rest(addresses: Addresses) -> f64 {
+    let answer = rest::infer(&addresses.rest, "heavy", onnx::request(7.0)).await;
+    onnx::value(&answer.expect("the call is answered"))
+}
+
+async fn ask_grpc(addresses: Addresses) -> f64 {
+    let mut client = GrpcInferenceServiceClient::connect(format!("http://{}", addresses.grpc))
         .await
         .expect("the server can be reached");
     let input = InferInputTensor {
@@ -60,7 +72,7 @@ async fn ask_grpc(address: String) -> f32 {
         .expect("the call is answered")
         .into_inner();
     let raw: [u8; 4] = answer.raw_output_contents[0][..].try_into().expect("one number");
-    f32::from_le_bytes(raw)
+    f64::from(f32::from_le_bytes(raw))
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -36,55 +36,55 @@ fn free_ports<const N: usize>() -> [u16; N] {
     listeners.map(|listener| listener.local_addr().expect("a listener has an address").port())
 }
 
-fn command(name: &str, variables: &[(&str, &str)]) -> Command {
-    let binary = process::binary(name).expect("the binary is built");
-    let mut command = Command::new(binary);
-    command
-        .current_dir(process::root())
-        .envs(variables.iter().copied());
+fn command(name: &str) -> Command {
+    let mut command = Command::new(process::binary(name).expect("the binary is built"));
+    command.current_dir(process::root());
     command
 }
 
 /// Starts both, waits until the router is ready, and registers the example models.
 async fn start(unix_socket: bool) -> Pair {
     let folder = TempDir::new().expect("the temporary folder can be written");
-    let [runtime, grpc, rest, probe, prestop, metrics] = free_ports().map(|port| port.to_string());
+    let [spi, data, grpc, rest, probe, prestop, metrics] = free_ports().map(|port| port.to_string());
     let socket = folder.path().join("runtime.sock").display().to_string();
-    let models = answers::folder().join("models").display().to_string();
-    let listen = if unix_socket {
-        ("ADAPTER_SOCKET_PATH", socket.as_str())
+    // One endpoint for both services on a socket; one each over TCP.
+    let (listen, connect) = if unix_socket {
+        (
+            [
+                ("STOWAGE_ADAPTER_SOCKET", &socket),
+                ("STOWAGE_RUNTIME_SOCKET", &socket),
+            ],
+            [
+                ("INTERNAL_GRPC_SOCKET_PATH", &socket),
+                ("INTERNAL_SERVING_GRPC_SOCKET_PATH", &socket),
+            ],
+        )
     } else {
-        ("ADAPTER_PORT", runtime.as_str())
+        (
+            [("ADAPTER_PORT", &spi), ("RUNTIME_PORT", &data)],
+            [
+                ("INTERNAL_GRPC_PORT", &spi),
+                ("INTERNAL_SERVING_GRPC_PORT", &data),
+            ],
+        )
     };
-    let mut adapter = command(
-        "stowage-adapter",
-        &[
-            listen,
-            ("ROOT_MODEL_DIR", &models),
-            ("CONTAINER_MEM_REQ_BYTES", "1073741824"),
-            ("MEM_BUFFER_BYTES", "0"),
-        ],
-    );
-    adapter.arg("onnx");
+    let mut adapter = command("stowage-adapter");
+    adapter
+        .arg("onnx")
+        .envs(listen)
+        .env("ROOT_MODEL_DIR", answers::folder().join("models"))
+        .env("CONTAINER_MEM_REQ_BYTES", "1073741824")
+        .env("MEM_BUFFER_BYTES", "0");
     let mut adapter = Process::start(adapter).expect("the adapter starts");
-
-    let connect = if unix_socket {
-        ("INTERNAL_GRPC_SOCKET_PATH", socket.as_str())
-    } else {
-        ("INTERNAL_GRPC_PORT", runtime.as_str())
-    };
-    let metrics = format!("prometheus:port={metrics};scheme=http");
-    let router = command(
-        "stowage-router",
-        &[
-            connect,
-            ("MM_SVC_GRPC_PORT", &grpc),
-            ("REST_PROXY_LISTEN_PORT", &rest),
-            ("MM_PROBE_PORT", &probe),
-            ("MM_PRESTOP_WAIT_PORT", &prestop),
-            ("MM_METRICS", &metrics),
-        ],
-    );
+    let mut router = command("stowage-router");
+    router
+        .envs(connect)
+        .env("STOWAGE_BIND", "127.0.0.1")
+        .env("MM_SVC_GRPC_PORT", &grpc)
+        .env("REST_PROXY_LISTEN_PORT", &rest)
+        .env("MM_PROBE_PORT", &probe)
+        .env("MM_PRESTOP_WAIT_PORT", &prestop)
+        .env("MM_METRICS", format!("prometheus:port={metrics};scheme=http"));
     let mut router = Process::start(router).expect("the router starts");
     let probe = format!("127.0.0.1:{probe}");
     process::eventually("the router to be ready", SOON, async || {

@@ -20,7 +20,7 @@ use super::{Cache, CacheOptions, Lease, error};
 use crate::{
     core::{
         cache::gate::{Gate, Generation, Home},
-        copies::{Action, Copies, Limits, Note, Refusal, Ticket},
+        copies::{Action, Cause, Copies, Limits, Note, Refusal, Ticket},
     },
     model::{ModelId, ModelSpec},
 };
@@ -154,7 +154,7 @@ impl Cache {
                     core.copies
                         .loaded(generation, answer.size_in_bytes, answer.max_concurrency, now);
                 }
-                Err(status) => core.copies.load_failed(generation, text(&status), now),
+                Err(status) => core.copies.load_failed(generation, cause(&status), now),
             });
         });
         core.running.insert(generation, task);
@@ -266,6 +266,14 @@ async fn guarded<T>(work: impl Future<Output = Result<T, Status>>) -> Result<T, 
             let reason = panic.downcast_ref::<&str>().copied().unwrap_or("no reason given");
             Err(Status::internal(format!("runtime panicked: {reason}")))
         })
+}
+
+/// Whether it is the model's fault.
+fn cause(status: &Status) -> Cause {
+    match status.code() {
+        Code::Unavailable | Code::ResourceExhausted => Cause::Unavailable(text(status)),
+        _ => Cause::Runtime(text(status)),
+    }
 }
 
 /// What a person reads of a status.

@@ -133,7 +133,7 @@ impl CacheError {
                     id,
                     timeout_ms: timeout,
                 },
-                cause @ (Cause::Runtime(_) | Cause::Stuck(_)) => Self::LoadFailed {
+                cause @ (Cause::Runtime(_) | Cause::Unavailable(_) | Cause::Stuck(_)) => Self::LoadFailed {
                     message: message(&cause),
                     at_ms: failure.at,
                     retry_at_ms: failure.retry_at,
@@ -196,7 +196,7 @@ impl CacheError {
 /// The text of a failed load.
 pub(super) fn message(cause: &Cause) -> String {
     match cause {
-        Cause::Runtime(message) => message.clone(),
+        Cause::Runtime(message) | Cause::Unavailable(message) => message.clone(),
         Cause::TimedOut { timeout } => format!("load timed out after {timeout} ms"),
         Cause::TooLarge { bytes, usable } => {
             format!("model needs {bytes} bytes, more than the {usable} bytes this runtime can use")

@@ -182,6 +182,7 @@ async fn a_failed_load_is_tried_again_after_its_backoff() {
 #[tokio::test]
 async fn a_load_that_takes_too_long_is_canceled_then_unloaded() {
     let fake = Fake::new(100);
+    fake.status.lock().model_loading_timeout_ms = 100;
     fake.hold("load a");
     let cache = cache(&fake, CacheOptions::default()).await;
     let err = acquire(&cache, "a").await.unwrap_err();

@@ -72,7 +72,9 @@ impl Mesh {
         let Listed { id, record, vmodel } = listed;
         let copy = self.cache.copy(&id);
         // What keeps a name from moving on is of interest where the name is shown.
-        let stuck = vmodel.as_ref().and_then(|vmodel| self.view.vmodel(vmodel)?.failed.clone());
+        let stuck = vmodel
+            .as_ref()
+            .and_then(|vmodel| self.view.vmodel(vmodel)?.failed.clone());
         let model = Model {
             name: vmodel.map_or_else(|| id.to_string(), |vmodel| vmodel.to_string()),
             model_id: id.to_string(),

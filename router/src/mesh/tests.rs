@@ -10,6 +10,7 @@ use tonic::Code;
 use super::{Kind, MeshOptions, TryEnter};
 use crate::cache::CacheOptions;
 
+mod chaos;
 pub(crate) mod fake;
 
 use fake::{Behavior, Fixture, Setup, point, register};
@@ -539,6 +540,26 @@ async fn a_vmodel_caught_between_two_models_is_read_again() {
         .view
         .apply(&crate::core::registry::Change::Model("a".into(), None));
     assert_eq!(&*f.mesh.resolve("v", Kind::VModel).unwrap().id, "a");
+}
+
+#[tokio::test]
+async fn registered_models_are_counted() {
+    let f = Fixture::new().await;
+    let managed = || {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &f.metrics).unwrap();
+        let count = text
+            .lines()
+            .find_map(|line| line.strip_prefix("modelmesh_models_managed_total "));
+        count.unwrap().to_owned()
+    };
+    f.register("m").await;
+    f.point("v", "a").await;
+    assert_eq!(managed(), "2");
+    f.point("v", "b").await;
+    assert_eq!(managed(), "2", "a went with its reference");
+    f.unregister("m").await.unwrap();
+    assert_eq!(managed(), "1");
 }
 
 #[tokio::test]

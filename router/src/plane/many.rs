@@ -112,7 +112,9 @@ impl Plane {
             body,
             deadline: incoming.deadline,
         };
-        let reply = self.exchange(one, lease, None, encoding, true).await?;
+        let reply = self
+            .exchange(one, (kind, id), lease, None, encoding, true)
+            .await?;
         self.collect(&method, reply).await.map(Some)
     }
 }

@@ -15,17 +15,72 @@ use flate2::{
 use http::{HeaderValue, StatusCode, header};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tonic::Code;
 
 use super::{failure::Failure, metadata::Coding};
 
+/// Bytes that a body may take without asking.
+const UNIT: usize = 64 << 10;
+
+/// Memory for the bodies of all requests.
+#[derive(Debug)]
+pub(super) struct Budget(Semaphore);
+
+impl Budget {
+    pub(super) fn new(bytes: usize) -> Self {
+        Self(Semaphore::new((bytes / UNIT).min(Semaphore::MAX_PERMITS)))
+    }
+
+    /// The part of one request; given back when it is dropped.
+    pub(super) fn share(&self) -> Share<'_> {
+        Share {
+            budget: &self.0,
+            held: None,
+        }
+    }
+}
+
+/// What one request has of the budget.
+#[derive(Debug)]
+pub(super) struct Share<'a> {
+    budget: &'a Semaphore,
+    held: Option<SemaphorePermit<'a>>,
+}
+
+impl Share<'_> {
+    /// Makes room for a body of that many bytes, if others left it.
+    pub(super) fn grow(&mut self, bytes: usize) -> Result<(), Failure> {
+        let held = self.held.as_ref().map_or(0, SemaphorePermit::num_permits);
+        let missing =
+            u32::try_from((bytes / UNIT).saturating_sub(held)).map_err(|_| Failure::overloaded())?;
+        if missing == 0 {
+            return Ok(());
+        }
+        let more = self
+            .budget
+            .try_acquire_many(missing)
+            .map_err(|_| Failure::overloaded())?;
+        match &mut self.held {
+            Some(held) => held.merge(more),
+            None => self.held = Some(more),
+        }
+        Ok(())
+    }
+}
+
 /// Reads a body of at most `limit` bytes within `timeout`. Memory grows only with what arrives.
-pub(super) async fn read(body: Body, limit: usize, timeout: Duration) -> Result<Bytes, Failure> {
+pub(super) async fn read(
+    body: Body,
+    limit: usize,
+    timeout: Duration,
+    share: &mut Share<'_>,
+) -> Result<Bytes, Failure> {
     let announced = body.size_hint().lower();
     if announced > u64::try_from(limit).unwrap_or(u64::MAX) {
         return Err(too_large(limit));
     }
-    let read = tokio::time::timeout(timeout, collect(body, limit)).await;
+    let read = tokio::time::timeout(timeout, collect(body, limit, share)).await;
     read.unwrap_or_else(|_| {
         let message = format!("the body did not arrive within {} seconds", timeout.as_secs_f32());
         let failure = Failure::with_http(StatusCode::REQUEST_TIMEOUT, Code::DeadlineExceeded, message);
@@ -33,7 +88,7 @@ pub(super) async fn read(body: Body, limit: usize, timeout: Duration) -> Result<
     })
 }
 
-async fn collect(mut body: Body, limit: usize) -> Result<Bytes, Failure> {
+async fn collect(mut body: Body, limit: usize, share: &mut Share<'_>) -> Result<Bytes, Failure> {
     let mut first = Bytes::new();
     let mut rest = Vec::new();
     while let Some(frame) = body.frame().await {
@@ -45,6 +100,7 @@ async fn collect(mut body: Body, limit: usize) -> Result<Bytes, Failure> {
         if data.len() > limit.saturating_sub(have) {
             return Err(too_large(limit));
         }
+        share.grow(have + data.len())?;
         if have == 0 {
             // Often the only one; then nothing is copied.
             first = data;
@@ -58,6 +114,7 @@ async fn collect(mut body: Body, limit: usize) -> Result<Bytes, Failure> {
         if rest.capacity() - rest.len() < data.len() {
             let wanted =
                 (2 * rest.capacity()).clamp(rest.len() + data.len(), limit.max(rest.len() + data.len()));
+            share.grow(wanted)?;
             rest.reserve_exact(wanted - rest.len());
         }
         rest.extend_from_slice(&data);

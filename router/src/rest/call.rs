@@ -1,10 +1,9 @@
 //! One request on its way through the backend.
 
-use std::time::Duration;
-
 use bytes::Bytes;
 use http::HeaderMap;
 use prost::Message;
+use tokio::time::Instant;
 use tonic::Code;
 
 use super::{App, Backend, failure::Failure};
@@ -13,7 +12,7 @@ use super::{App, Backend, failure::Failure};
 pub(super) struct Call<'a, B> {
     pub(super) app: &'a App<B>,
     pub(super) metadata: HeaderMap,
-    pub(super) timeout: Duration,
+    pub(super) deadline: Instant,
 }
 
 impl<B: Backend> Call<'_, B> {
@@ -42,7 +41,7 @@ impl<B: Backend> Call<'_, B> {
             )));
         }
         let call = self.app.backend.call(method, self.metadata.clone(), message);
-        match tokio::time::timeout(self.timeout, call).await {
+        match tokio::time::timeout_at(self.deadline, call).await {
             Ok(answer) => Ok(answer?),
             Err(_) => Err(Failure::new(
                 Code::DeadlineExceeded,

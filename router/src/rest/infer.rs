@@ -14,7 +14,9 @@ impl<B: Backend> Call<'_, B> {
         json_length: Option<usize>,
     ) -> Result<Reply, Failure> {
         let limits = self.app.options.limits();
-        let work = json_length.unwrap_or(body.len());
+        // Binary tensors are only copied.
+        let json = json_length.unwrap_or(body.len()).min(body.len());
+        let work = json + (body.len() - json) / 16;
         let (message, answer) = offload(work, move || -> Result<_, Failure> {
             let mut decoded = decode::infer_request(body, json_length, &limits)?;
             decoded.request.model_name = model.name;

@@ -121,15 +121,8 @@ fn fixed(
     mut element: impl FnMut(&mut Cursor<'_>, &mut Vec<u8>) -> Result<(), DecodeError>,
 ) -> Result<Vec<u8>, DecodeError> {
     let size = expected.datatype.size().unwrap_or(1);
-    let raw = expected
-        .elements
-        .checked_mul(size)
-        .filter(|&raw| raw <= expected.limit);
-    let Some(raw) = raw else {
-        return Err(too_large(expected));
-    };
-    // An element takes a digit and a comma at least, so a small body cannot ask for a large buffer.
-    let mut out = Vec::with_capacity(raw.min((cursor.remaining() / 2 + 1).saturating_mul(size)));
+    let most = at_most(cursor, expected)?;
+    let mut out = Vec::with_capacity(bounded(most, size, expected)?);
     let nested = match opening(cursor)? {
         (0, _) if expected.shape.is_empty() => {
             element(cursor, &mut out)?;
@@ -145,14 +138,9 @@ fn fixed(
 
 /// Elements that are strings, or arrays of byte values.
 fn strings(cursor: &mut Cursor<'_>, expected: &Expected<'_>) -> Result<Vec<u8>, DecodeError> {
-    if expected
-        .elements
-        .checked_mul(4)
-        .is_none_or(|least| least > expected.limit)
-    {
-        return Err(too_large(expected));
-    }
-    let mut out = Vec::with_capacity(expected.elements.saturating_mul(8).min(cursor.remaining()));
+    // A length before each.
+    let least = bounded(at_most(cursor, expected)?, 4, expected)?;
+    let mut out = Vec::with_capacity(least.saturating_mul(2).min(cursor.remaining()));
     let mut element = |cursor: &mut Cursor<'_>| {
         string(cursor, expected, &mut out)?;
         if out.len() > expected.limit {
@@ -176,6 +164,26 @@ fn strings(cursor: &mut Cursor<'_>, expected: &Expected<'_>) -> Result<Vec<u8>, 
     };
     walk(cursor, expected, nested, &mut element)?;
     Ok(out)
+}
+
+/// The number of elements; an error if the text is too short for them. An element takes a digit and a comma at least,
+/// so a small body cannot ask for a large buffer.
+fn at_most(cursor: &Cursor<'_>, expected: &Expected<'_>) -> Result<usize, DecodeError> {
+    let (shape, elements) = (expected.shape, expected.elements);
+    if elements <= cursor.remaining() / 2 + 1 {
+        return Ok(elements);
+    }
+    Err(DecodeError::Invalid(format!(
+        "shape {shape:?} takes {elements} elements, but data is too short for so many"
+    )))
+}
+
+/// Bytes of so many elements, within the limit.
+fn bounded(elements: usize, size: usize, expected: &Expected<'_>) -> Result<usize, DecodeError> {
+    let bytes = elements
+        .checked_mul(size)
+        .filter(|&bytes| bytes <= expected.limit);
+    bytes.ok_or_else(|| too_large(expected))
 }
 
 fn string(cursor: &mut Cursor<'_>, expected: &Expected<'_>, out: &mut Vec<u8>) -> Result<(), DecodeError> {

@@ -1,34 +1,23 @@
-//! Everything of V2 but inference: health, metadata, configuration, statistics, repository.
-
-use std::collections::HashMap;
+//! What V2 shows of servers and models: health, metadata, configuration, statistics.
 
 use api::{
     inference::{
         DataType, ModelConfigRequest, ModelConfigResponse, ModelMetadataRequest, ModelReadyRequest,
-        ModelReadyResponse, ModelRepositoryParameter, ModelStatisticsRequest, ModelStatisticsResponse,
-        RepositoryIndexRequest, RepositoryIndexResponse, RepositoryModelLoadRequest,
-        RepositoryModelLoadResponse, RepositoryModelUnloadRequest, RepositoryModelUnloadResponse,
+        ModelReadyResponse, ModelStatistics, ModelStatisticsRequest, ModelStatisticsResponse,
         ServerLiveRequest, ServerLiveResponse, ServerMetadataRequest, ServerMetadataResponse,
-        ServerReadyRequest, ServerReadyResponse, model_metadata_response::TensorMetadata,
-        model_repository_parameter::ParameterChoice,
+        ServerReadyRequest, ServerReadyResponse, StatisticDuration, model_metadata_response::TensorMetadata,
     },
     names::methods,
 };
-use base64::Engine as _;
-use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::{Backend, Reply, call::Call, failure::Failure, path::Model, tensor::BASE64};
+use super::{Backend, Reply, call::Call, failure::Failure, path::Model};
 
 const SERVER_LIVE: &str = "/inference.GRPCInferenceService/ServerLive";
 const SERVER_READY: &str = "/inference.GRPCInferenceService/ServerReady";
 const SERVER_METADATA: &str = "/inference.GRPCInferenceService/ServerMetadata";
 const MODEL_READY: &str = "/inference.GRPCInferenceService/ModelReady";
-const REPOSITORY_INDEX: &str = "/inference.GRPCInferenceService/RepositoryIndex";
-const REPOSITORY_LOAD: &str = "/inference.GRPCInferenceService/RepositoryModelLoad";
-const REPOSITORY_UNLOAD: &str = "/inference.GRPCInferenceService/RepositoryModelUnload";
-
 /// `ModelMetadataResponse` without field 6, on whose type model servers do not agree.
 #[derive(Clone, PartialEq, prost::Message)]
 pub(super) struct ModelMetadata {
@@ -78,32 +67,6 @@ struct ReadyView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<&'a str>,
     ready: bool,
-}
-
-#[derive(Serialize)]
-struct IndexView<'a> {
-    name: &'a str,
-    #[serde(skip_serializing_if = "str::is_empty")]
-    version: &'a str,
-    state: &'a str,
-    reason: &'a str,
-}
-
-#[derive(Serialize)]
-struct V1ListView {
-    models: Vec<String>,
-}
-
-#[derive(Default, Deserialize)]
-struct IndexBody {
-    #[serde(default)]
-    ready: Option<bool>,
-}
-
-#[derive(Default, Deserialize)]
-struct RepositoryBody {
-    #[serde(default)]
-    parameters: Option<HashMap<String, serde_json::Value>>,
 }
 
 impl<B: Backend> Call<'_, B> {
@@ -222,59 +185,6 @@ impl<B: Backend> Call<'_, B> {
         let models: Vec<_> = answer.model_stats.iter().map(statistics).collect();
         reply(&serde_json::json!({ "model_stats": models }), metadata)
     }
-
-    pub(super) async fn repository_index(&self, body: &Bytes) -> Result<Reply, Failure> {
-        let ready = parse::<IndexBody>(body)?.ready.unwrap_or(false);
-        let (metadata, index) = self.index(ready).await?;
-        let models: Vec<_> = index
-            .models
-            .iter()
-            .map(|model| IndexView {
-                name: &model.name,
-                version: &model.version,
-                state: &model.state,
-                reason: &model.reason,
-            })
-            .collect();
-        reply(&models, metadata)
-    }
-
-    pub(super) async fn v1_list(&self) -> Result<Reply, Failure> {
-        let (metadata, index) = self.index(false).await?;
-        let mut models: Vec<_> = index.models.into_iter().map(|model| model.name).collect();
-        // The index has an entry per version.
-        models.sort_unstable();
-        models.dedup();
-        reply(&V1ListView { models }, metadata)
-    }
-
-    async fn index(&self, ready: bool) -> Result<(HeaderMap, RepositoryIndexResponse), Failure> {
-        let request = RepositoryIndexRequest {
-            repository_name: String::new(),
-            ready,
-        };
-        self.unary(REPOSITORY_INDEX, &request).await
-    }
-
-    pub(super) async fn repository_load(&self, name: String, body: &Bytes) -> Result<Reply, Failure> {
-        let request = RepositoryModelLoadRequest {
-            model_name: name,
-            parameters: repository_parameters(body)?,
-            ..RepositoryModelLoadRequest::default()
-        };
-        let (metadata, RepositoryModelLoadResponse {}) = self.unary(REPOSITORY_LOAD, &request).await?;
-        Ok(Reply::json(b"{}".to_vec(), metadata))
-    }
-
-    pub(super) async fn repository_unload(&self, name: String, body: &Bytes) -> Result<Reply, Failure> {
-        let request = RepositoryModelUnloadRequest {
-            model_name: name,
-            parameters: repository_parameters(body)?,
-            ..RepositoryModelUnloadRequest::default()
-        };
-        let (metadata, RepositoryModelUnloadResponse {}) = self.unary(REPOSITORY_UNLOAD, &request).await?;
-        Ok(Reply::json(b"{}".to_vec(), metadata))
-    }
 }
 
 impl Reply {
@@ -287,53 +197,10 @@ impl Reply {
     }
 }
 
-fn reply(view: &impl Serialize, metadata: HeaderMap) -> Result<Reply, Failure> {
+/// A view as the body of a reply.
+pub(super) fn reply(view: &impl Serialize, metadata: HeaderMap) -> Result<Reply, Failure> {
     let body = serde_json::to_vec(view).map_err(|error| Failure::internal(error.to_string()))?;
     Ok(Reply::json(body, metadata))
-}
-
-/// A body that may be left out.
-fn parse<'a, T: Default + Deserialize<'a>>(body: &'a Bytes) -> Result<T, Failure> {
-    if body.trim_ascii().is_empty() {
-        return Ok(T::default());
-    }
-    serde_json::from_slice(body)
-        .map_err(|error| Failure::invalid(format!("the body is not as expected: {error}")))
-}
-
-/// Bools, integers and strings; `file:` parameters carry base64.
-fn repository_parameters(body: &Bytes) -> Result<HashMap<String, ModelRepositoryParameter>, Failure> {
-    let given = parse::<RepositoryBody>(body)?.parameters.unwrap_or_default();
-    let mut parameters = HashMap::with_capacity(given.len());
-    for (name, value) in given {
-        let choice = match value {
-            serde_json::Value::Null => continue,
-            serde_json::Value::Bool(value) => Some(ParameterChoice::BoolParam(value)),
-            serde_json::Value::Number(value) => value.as_i64().map(ParameterChoice::Int64Param),
-            serde_json::Value::String(value) if name.starts_with("file:") => {
-                let content = BASE64.decode(value);
-                let content = content.map_err(|error| {
-                    Failure::invalid(format!("parameter {name:?} must be base64: {error}"))
-                })?;
-                Some(ParameterChoice::BytesParam(content))
-            }
-            serde_json::Value::String(value) => Some(ParameterChoice::StringParam(value)),
-            serde_json::Value::Array(_) | serde_json::Value::Object(_) => None,
-        };
-        let rule = || {
-            Failure::invalid(format!(
-                "parameter {name:?} must be a bool, a string or a 64-bit integer"
-            ))
-        };
-        let choice = choice.ok_or_else(rule)?;
-        parameters.insert(
-            name,
-            ModelRepositoryParameter {
-                parameter_choice: Some(choice),
-            },
-        );
-    }
-    Ok(parameters)
 }
 
 fn tensors(tensors: &[TensorMetadata]) -> Vec<TensorView<'_>> {
@@ -353,8 +220,8 @@ fn tensors(tensors: &[TensorMetadata]) -> Vec<TensorView<'_>> {
     views
 }
 
-fn statistics(model: &api::inference::ModelStatistics) -> serde_json::Value {
-    let duration = |duration: Option<api::inference::StatisticDuration>| {
+fn statistics(model: &ModelStatistics) -> serde_json::Value {
+    let duration = |duration: Option<StatisticDuration>| {
         let duration = duration.unwrap_or_default();
         serde_json::json!({ "count": duration.count, "ns": duration.ns })
     };

@@ -18,6 +18,7 @@ use tower::ServiceExt as _;
 
 mod infer;
 mod limits;
+mod serve;
 mod v1;
 mod views;
 

@@ -19,6 +19,8 @@ const DEFAULT_DOMAIN: &str = "ai.onnx";
 const ML_DOMAIN: &str = "ai.onnx.ml";
 /// Contributed operators; the engine has a few of them.
 const CONTRIB_DOMAIN: &str = "com.microsoft";
+/// What the outermost dimension is called where the model has no name for it. No exporter writes such a name.
+const BATCH: &str = "outermost dimension";
 /// Subgraphs in subgraphs that are followed.
 const MAX_DEPTH: usize = 32;
 
@@ -298,10 +300,8 @@ fn check_tensor(tensor: &TensorProto, folder: &Path) -> Result<(), LoadError> {
 }
 
 fn declared(info: &pb::ValueInfoProto) -> Declared {
-    let tensor = match info.r#type.as_ref().and_then(|t| t.value.as_ref()) {
-        Some(type_proto::Value::TensorType(tensor)) => Some(tensor),
-        None => None,
-    };
+    let value = info.r#type.as_ref().and_then(|t| t.value.as_ref());
+    let tensor = value.map(|type_proto::Value::TensorType(tensor)| tensor);
     let dims = tensor.and_then(|tensor| tensor.shape.as_ref()).map(|shape| {
         let dims = shape.dim.iter().map(|dim| match &dim.value {
             Some(dimension::Value::DimValue(v)) => usize::try_from(*v).map_or(Dim::Any, Dim::Fixed),
@@ -345,19 +345,37 @@ fn name_dims(graph: &mut GraphProto, unnamed: Unnamed) -> Result<Vec<Declared>, 
             );
             return Err(LoadError::Unsupported { reason });
         };
+        let mut dims = Vec::with_capacity(shape.dim.len());
         for (axis, dim) in shape.dim.iter_mut().enumerate() {
-            let name = match &dim.value {
-                Some(dimension::Value::DimValue(v)) if *v >= 0 => continue,
+            let (symbol, shown) = match &dim.value {
+                Some(dimension::Value::DimValue(v)) if *v >= 0 => {
+                    dims.push(usize::try_from(*v).map_or(Dim::Any, Dim::Fixed));
+                    continue;
+                }
                 Some(dimension::Value::DimParam(name)) if !name.is_empty() => {
                     let next = format!("dim_{}", symbols.len());
-                    symbols.entry(name.clone()).or_insert(next).clone()
+                    (
+                        symbols.entry(name.clone()).or_insert(next).clone(),
+                        Dim::Named(name.clone()),
+                    )
                 }
-                _ if axis == 0 && unnamed == Unnamed::Batch => "batch_0".to_owned(),
-                _ => format!("open_{index}_{axis}"),
+                _ if axis == 0 && unnamed == Unnamed::Batch => {
+                    ("batch_0".to_owned(), Dim::Named(BATCH.to_owned()))
+                }
+                _ => (format!("open_{index}_{axis}"), Dim::Any),
             };
-            dim.value = Some(dimension::Value::DimParam(name));
+            dim.value = Some(dimension::Value::DimParam(symbol));
+            dims.push(shown);
         }
-        inputs.push(declared(input));
+        let elem_type = Some(tensor.elem_type);
+        inputs.push(Declared {
+            name: input.name.clone(),
+            elem_type,
+            dims: Some(dims),
+        });
     }
     Ok(inputs)
 }
+
+#[cfg(test)]
+mod tests;

@@ -43,7 +43,7 @@ trait Kernel: fmt::Debug + Send + Sync + 'static {
 }
 
 /// Names of all operators of the domain that [`register`] adds; the register of the engine knows no domains.
-pub(super) const OPERATORS: [&str; 17] = [
+pub(super) const OPERATORS: [&str; 16] = [
     "ArrayFeatureExtractor",
     "Binarizer",
     "CategoryMapper",
@@ -61,7 +61,6 @@ pub(super) const OPERATORS: [&str; 17] = [
     "TreeEnsembleRegressor",
     // Taken out of the graph before the engine sees it.
     "ZipMap",
-    "CastMap",
 ];
 
 /// Adds the operators to the engine's register.
@@ -85,6 +84,7 @@ pub(super) fn register(register: &mut OnnxOpRegister) {
 /// What a builder of the engine's register answers.
 type Built = TractResult<(Box<dyn InferenceOp>, Vec<String>)>;
 
+#[allow(clippy::unnecessary_wraps, reason = "every builder ends with it")]
 fn built(kernel: impl Kernel) -> Built {
     Ok((expand(KernelOp(Arc::new(kernel))), vec![]))
 }
@@ -209,20 +209,20 @@ fn batch(shape: &[TDim]) -> TractResult<TDim> {
 
 /// A rank-1 or rank-2 numeric tensor as rows of floats.
 struct Rows {
-    rows: usize,
+    count: usize,
     columns: usize,
     values: Vec<f32>,
 }
 
 impl Rows {
     fn of(tensor: &Tensor) -> TractResult<Self> {
-        let (rows, columns) = match *tensor.shape() {
+        let (count, columns) = match *tensor.shape() {
             [columns] => (1, columns),
             [rows, columns] => (rows, columns),
             _ => bail!("expected an input of rank 1 or 2, got shape {:?}", tensor.shape()),
         };
         Ok(Self {
-            rows,
+            count,
             columns,
             values: floats(tensor)?,
         })
@@ -230,7 +230,7 @@ impl Rows {
 
     fn iter(&self) -> impl Iterator<Item = &[f32]> {
         // Rows without columns are still rows.
-        (0..self.rows).map(|row| {
+        (0..self.count).map(|row| {
             self.values
                 .get(row * self.columns..(row + 1) * self.columns)
                 .unwrap_or(&[])

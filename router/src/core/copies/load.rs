@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use super::{Action, Cause, Copies, Copy, Failure, Note, Phase, Refusal};
+use super::{Action, Cause, Copies, Copy, Failure, MAX_UNAVAILABLE_BACKOFF_MS, Note, Phase, Refusal};
 use crate::core::cache::{
     Room,
     gate::{Gate, Generation},
@@ -53,9 +53,9 @@ impl Copies {
     }
 
     /// The runtime could not load a model.
-    pub fn load_failed(&mut self, generation: Generation, message: String, now: u64) {
+    pub fn load_failed(&mut self, generation: Generation, cause: Cause, now: u64) {
         if self.phase(generation) == Some(Phase::Loading) {
-            self.fail(generation, Cause::Runtime(message), now);
+            self.fail(generation, cause, now);
         }
     }
 
@@ -269,11 +269,11 @@ impl Copies {
             _ => 1,
         };
         let doubled = 1_u64.checked_shl(count - 1).unwrap_or(u64::MAX);
-        let backoff = self
-            .limits
-            .failure_backoff
-            .saturating_mul(doubled)
-            .min(self.limits.failure_expiry);
+        let longest = match cause {
+            Cause::Unavailable(_) => self.limits.failure_expiry.min(MAX_UNAVAILABLE_BACKOFF_MS),
+            _ => self.limits.failure_expiry,
+        };
+        let backoff = self.limits.failure_backoff.saturating_mul(doubled).min(longest);
         let failure = Failure {
             cause: cause.clone(),
             at: now,

@@ -3,7 +3,7 @@
 use proptest::{collection::vec, prelude::*};
 
 use super::{
-    Copies, Limits,
+    Cause, Copies, Limits,
     world::{Call, World, limits},
 };
 
@@ -76,7 +76,9 @@ fn report(copies: &mut Copies, call: Call, outcome: &Outcome, now: u64) {
     let failed = || "no".to_owned();
     match call {
         Call::Predict(generation) => copies.predicted(generation, bytes, now),
-        Call::Load(generation) if outcome.fails => copies.load_failed(generation, failed(), now),
+        Call::Load(generation) if outcome.fails => {
+            copies.load_failed(generation, Cause::Runtime(failed()), now);
+        }
         Call::Load(generation) => copies.loaded(generation, outcome.bytes, outcome.concurrency, now),
         Call::Size(generation) => copies.sized(generation, bytes, now),
         Call::Unload(generation) => copies.unloaded(generation, bytes.map(drop).ok_or_else(failed), now),

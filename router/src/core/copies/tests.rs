@@ -1,5 +1,5 @@
 use super::{
-    Cause, CopyState, Limits, Refusal,
+    Cause, CopyState, Limits, MAX_UNAVAILABLE_BACKOFF_MS, Refusal,
     world::{Call, World, limits},
 };
 
@@ -78,7 +78,7 @@ fn backoff_doubles_up_to_the_expiry_and_then_all_is_forgotten() {
     for _ in 0..6 {
         world.acquire("a").unwrap();
         world.predicted("a", None);
-        world.load_failed("a", "no");
+        world.load_failed("a", Cause::Runtime("no".into()));
         world.unloaded(world.generation("a"), Ok(()));
         let Err(Refusal::Failed(failure)) = world.acquire("a") else {
             panic!("tried again at once")
@@ -94,11 +94,27 @@ fn backoff_doubles_up_to_the_expiry_and_then_all_is_forgotten() {
 }
 
 #[test]
+fn a_runtime_that_is_away_is_asked_again_soon() {
+    let mut world = world();
+    for _ in 0..12 {
+        world.acquire("a").unwrap();
+        world.predicted("a", None);
+        world.load_failed("a", Cause::Unavailable("away".into()));
+        world.unloaded(world.generation("a"), Ok(()));
+        let Err(Refusal::Failed(failure)) = world.acquire("a") else {
+            panic!("tried again at once")
+        };
+        assert!(failure.retry_at - failure.at <= MAX_UNAVAILABLE_BACKOFF_MS);
+        world.pass(failure.retry_at - failure.at);
+    }
+}
+
+#[test]
 fn a_failed_model_shows_it_until_the_next_load_and_others_do_not_suffer() {
     let mut world = world();
     let tickets = [world.acquire("a").unwrap(), world.acquire("a").unwrap()];
     world.predicted("a", Some(90));
-    world.load_failed("a", "broken");
+    world.load_failed("a", Cause::Runtime("broken".into()));
     for ticket in tickets {
         assert_eq!(
             failure(world.answers.get(&ticket)),
@@ -341,6 +357,40 @@ fn a_burst_of_loads_evicts_exactly_what_it_needs() {
         leaving,
         [0, 1, 2, 3],
         "unloads run side by side, no more than there are loads"
+    );
+}
+
+#[test]
+fn a_small_load_does_not_take_the_memory_that_a_large_one_waits_for() {
+    let mut world = World::new(Limits {
+        loading_concurrency: 3,
+        ..limits()
+    });
+    world.acquire("busy").unwrap();
+    world.predicted("busy", Some(60));
+    world.loaded("busy", 60, 0);
+    world.acquire("large").unwrap();
+    world.predicted("large", Some(90));
+    for id in ["small", "smaller"] {
+        world.acquire(id).unwrap();
+        world.predicted(id, Some(10));
+        assert_eq!(
+            state(&world, id),
+            CopyState::Waiting,
+            "there is room, but not for those behind"
+        );
+    }
+    let busy = world.generation("busy");
+    world.leave_all();
+    world.unloaded(busy, Ok(()));
+    assert_eq!(
+        (state(&world, "large"), state(&world, "small")),
+        (CopyState::Loading, CopyState::Loading)
+    );
+    assert_eq!(
+        state(&world, "smaller"),
+        CopyState::Waiting,
+        "until the large one is loaded and can be evicted"
     );
 }
 

@@ -2,19 +2,25 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Weak},
+    sync::Arc,
 };
 
-use super::{Action, Copies, Limits, Phase, Refusal, Ticket};
+use parking_lot::Mutex;
+
+use super::{Action, Cause, Copies, Limits, Phase, Refusal, Ticket};
 use crate::{
     core::cache::gate::{Gate, Generation, Home},
     model::{ModelId, ModelSpec},
 };
 
-struct Nobody;
+/// Writes down which gates say that somebody left.
+#[derive(Default)]
+struct Left(Mutex<Vec<Generation>>);
 
-impl Home for Nobody {
-    fn left(&self, _generation: Generation) {}
+impl Home for Left {
+    fn left(&self, generation: Generation) {
+        self.0.lock().push(generation);
+    }
 }
 
 /// A call to the runtime that has no answer yet.
@@ -48,6 +54,7 @@ pub(super) fn limits() -> Limits {
 
 pub(super) struct World {
     pub(super) copies: Copies,
+    left: Arc<Left>,
     pub(super) now: u64,
     pub(super) calls: BTreeSet<Call>,
     /// Canceled calls, whose answers may still come.
@@ -64,8 +71,11 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new(limits: Limits) -> Self {
+        let left = Arc::new(Left::default());
+        let home: Arc<dyn Home> = left.clone();
         Self {
-            copies: Copies::new(limits, Weak::<Nobody>::new()),
+            copies: Copies::new(limits, Arc::downgrade(&home)),
+            left,
             now: 1_000,
             calls: BTreeSet::new(),
             canceled: Vec::new(),
@@ -138,7 +148,11 @@ impl World {
     pub(super) fn leave(&mut self, index: usize) {
         let gate = self.leases.remove(index);
         gate.leave();
-        self.event(|copies, now| copies.left(gate.generation(), now));
+        let told = std::mem::take(&mut *self.left.0.lock());
+        for generation in told {
+            self.event(|copies, now| copies.left(generation, now));
+        }
+        self.event(|_, _| ());
     }
 
     pub(super) fn leave_all(&mut self) {
@@ -176,13 +190,13 @@ impl World {
         self.sizing(|copies, now| copies.loaded(generation, bytes, concurrency, now));
     }
 
-    pub(super) fn load_failed(&mut self, id: &str, message: &str) {
+    pub(super) fn load_failed(&mut self, id: &str, cause: Cause) {
         let generation = self.generation(id);
         assert!(
             self.calls.remove(&Call::Load(generation)),
             "{id} is not being loaded"
         );
-        self.event(|copies, now| copies.load_failed(generation, message.into(), now));
+        self.event(|copies, now| copies.load_failed(generation, cause, now));
     }
 
     /// An event after which the books may exceed the capacity.

@@ -24,7 +24,7 @@ use crate::{
     cache::{Cache, CacheOptions, Lease},
     local, management,
     mesh::{Kind, Mesh, MeshOptions},
-    metrics::Metrics,
+    metrics::{Metrics, MetricsOptions},
     model::{ModelId, ModelSpec},
     runtime::Runtime,
 };
@@ -153,6 +153,7 @@ impl Runtime for Fake {
 pub(crate) struct Fixture {
     pub(crate) runtime: Arc<Fake>,
     pub(crate) mesh: Arc<Mesh>,
+    pub(crate) metrics: Registry,
 }
 
 /// What a test may want different.
@@ -185,13 +186,15 @@ impl Setup {
             behaviors: watch::Sender::new(HashMap::new()),
             state: watch::Sender::new(State::default()),
         });
-        let metrics = Metrics::new(&mut Registry::default());
+        let mut registry = Registry::default();
+        let metrics = Metrics::new(&mut registry, MetricsOptions::default());
         let cache = Cache::start(runtime.clone(), self.cache, metrics.clone())
             .await
             .unwrap();
         Fixture {
             runtime,
             mesh: Mesh::new(cache, self.mesh, metrics),
+            metrics: registry,
         }
     }
 }

@@ -35,16 +35,14 @@ pub(super) fn parse_inputs(cursor: &mut Cursor<'_>, limits: &Limits) -> Result<V
         let mut draft = Draft::default();
         let place = format!("inputs[{}]", inputs.len());
         let parsed = cursor.object(|cursor, key| draft.field(cursor, key, left));
-        let input = parsed
-            .and_then(|()| draft.finish(left, limits))
-            .map_err(|error| {
-                error.within(
-                    &draft
-                        .name
-                        .as_ref()
-                        .map_or(place, |name| format!("input {name:?}")),
-                )
-            })?;
+        let input = parsed.and_then(|()| draft.finish(left)).map_err(|error| {
+            error.within(
+                &draft
+                    .name
+                    .as_ref()
+                    .map_or(place, |name| format!("input {name:?}")),
+            )
+        })?;
         if !names.insert(input.tensor.name.clone()) {
             return Err(DecodeError::Invalid(format!(
                 "input {:?} is given twice",
@@ -106,7 +104,7 @@ impl<'a> Draft<'a> {
         }
     }
 
-    fn finish(&mut self, left: usize, limits: &Limits) -> Result<Input, DecodeError> {
+    fn finish(&mut self, left: usize) -> Result<Input, DecodeError> {
         let absent = |field| DecodeError::Invalid(format!("{field} is missing"));
         let name = self.name.clone().ok_or_else(|| absent("name"))?;
         let datatype = self.datatype.ok_or_else(|| absent("datatype"))?;
@@ -124,12 +122,6 @@ impl<'a> Draft<'a> {
                 ));
             }
             (Some(raw), None) => Data::Parsed(raw),
-            (None, Some(size)) if size > limits.max_raw_bytes => {
-                return Err(DecodeError::TooLarge(format!(
-                    "binary_data_size is {size}, more than the limit of {} bytes",
-                    limits.max_raw_bytes
-                )));
-            }
             (None, Some(size)) => Data::Binary(size),
             (None, None) if parameters.contains_key("shared_memory_region") => Data::SharedMemory,
             (None, None) => return Err(absent("data")),

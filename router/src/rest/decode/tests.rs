@@ -180,7 +180,8 @@ fn a_gigabyte_in_a_hundred_bytes() {
             let json =
                 format!(r#"{{"inputs":[{{"name":"a","shape":{shape},"datatype":"{datatype}","data":[]}}]}}"#);
             assert!(json.len() < 130);
-            decode(&json).expect_err(&json);
+            let error = infer_request(json.clone().into(), None, &Limits::default()).expect_err(&json);
+            assert!(matches!(error, DecodeError::Invalid(_)), "{error:?}");
         }
     }
 }
@@ -317,7 +318,7 @@ fn binary_tensors_must_fit() {
     reject_binary(
         &input("[2]", "INT8", "99999999999"),
         &[1, 2],
-        "more than the limit",
+        "but only 2 bytes are left",
     );
     reject_binary(
         &input("[2]", "BYTES", "5"),

@@ -91,6 +91,8 @@ fn skips_nothing_broken() {
     ] {
         skip(text, None);
     }
+    skip("\"a\u{1}b\"", None);
+    skip(r#"{"\x":1}"#, None);
     skip(&("[".repeat(65) + &"]".repeat(65)), None);
 }
 

@@ -207,6 +207,34 @@ async fn more_requests_than_places_are_shed_and_probes_are_not() {
 }
 
 #[tokio::test]
+async fn bodies_share_a_budget_and_small_ones_need_none() {
+    let gate = Arc::new(Semaphore::new(0));
+    let fake = Fake {
+        gate: Some(Arc::clone(&gate)),
+        ..echo()
+    };
+    let app = fake.app_with(RestOptions {
+        max_bodies: 128 << 10,
+        ..RestOptions::default()
+    });
+    let large = || infer(format!("{}{ONE}", " ".repeat(100 << 10)));
+    let first = tokio::spawn(send(app.clone(), large()));
+    while fake.calls().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let small = tokio::spawn(send(app.clone(), infer(ONE)));
+    let second = send(app.clone(), infer(format!("{}{ONE}", " ".repeat(128 << 10)))).await;
+    assert_eq!(second.1["retry-after"], "1");
+    check_error(json(second), 503, 14, "too many requests at once");
+    gate.add_permits(2);
+    assert_eq!(small.await.expect("no panic").0, StatusCode::OK);
+    assert_eq!(first.await.expect("no panic").0, StatusCode::OK);
+    // The first gave its share back.
+    gate.add_permits(1);
+    assert_eq!(send(app, large()).await.0, StatusCode::OK);
+}
+
+#[tokio::test]
 async fn large_bodies_are_worked_on_elsewhere() {
     let count = 50_000;
     let data = vec!["1.5"; count].join(",");

@@ -14,7 +14,11 @@ enum Keys {
     Strings(HashMap<String, usize>),
     Ints(HashMap<i64, usize>),
     /// By bits; zero and NaN in one form each.
-    Floats { keys: HashMap<u64, usize>, datum_type: DatumType, nan: bool },
+    Floats {
+        keys: HashMap<u64, usize>,
+        datum_type: DatumType,
+        nan: bool,
+    },
 }
 
 #[derive(Debug)]
@@ -38,7 +42,9 @@ fn float_bits(value: f64) -> u64 {
 /// Version of `ai.onnx.ml` that the model imports.
 fn version(ctx: &ParsingContext) -> i64 {
     let sets = &ctx.model.opset_import;
-    sets.iter().find(|set| set.domain == "ai.onnx.ml").map_or(1, |set| set.version)
+    sets.iter()
+        .find(|set| set.domain == "ai.onnx.ml")
+        .map_or(1, |set| set.version)
 }
 
 /// The first of equal keys wins.
@@ -77,7 +83,12 @@ pub(super) fn label_encoder(ctx: &ParsingContext, node: &NodeProto) -> Built {
     }
     let keys = list(ctx, node, "keys")?.context("LabelEncoder without keys")?;
     let values = list(ctx, node, "values")?.context("LabelEncoder without values")?;
-    ensure!(keys.len() == values.len(), "{} keys for {} values", keys.len(), values.len());
+    ensure!(
+        keys.len() == values.len(),
+        "{} keys for {} values",
+        keys.len(),
+        values.len()
+    );
     let keys = match keys.datum_type() {
         DatumType::String => Keys::Strings(index(slice::<String>(&keys)?.iter().cloned())),
         DatumType::I64 | DatumType::I32 | DatumType::I16 => {
@@ -88,11 +99,18 @@ pub(super) fn label_encoder(ctx: &ParsingContext, node: &NodeProto) -> Built {
             let keys = keys.cast_to::<f64>()?;
             let keys = index(slice::<f64>(&keys)?.iter().map(|v| float_bits(*v)));
             // Until version 4 NaN was equal to no key.
-            Keys::Floats { keys, datum_type: float, nan: version(ctx) >= 4 }
+            Keys::Floats {
+                keys,
+                datum_type: float,
+                nan: version(ctx) >= 4,
+            }
         }
         other => bail!("LabelEncoder keys of type {other:?} are not supported"),
     };
-    let default = match (tensor_attribute(ctx, node, "default_tensor")?, values.datum_type()) {
+    let default = match (
+        tensor_attribute(ctx, node, "default_tensor")?,
+        values.datum_type(),
+    ) {
         (Some(default), _) => default,
         (None, DatumType::String) => {
             let default: Option<String> = node.get_attr_opt("default_string")?;
@@ -102,22 +120,38 @@ pub(super) fn label_encoder(ctx: &ParsingContext, node: &NodeProto) -> Built {
         (None, DatumType::F64) => tensor0(-0.0_f64),
         (None, _) => tensor0(node.get_attr_opt::<i64>("default_int64")?.unwrap_or(-1)),
     };
-    ensure!(default.len() == 1, "the default of LabelEncoder must be one element");
+    ensure!(
+        default.len() == 1,
+        "the default of LabelEncoder must be one element"
+    );
     let default = match values.datum_type() {
         DatumType::String => default,
         number => default.cast_to_dt(number)?.into_owned(),
     };
-    ensure!(default.datum_type() == values.datum_type(), "default and values differ in type");
-    built(LabelEncoder { keys, values, default })
+    ensure!(
+        default.datum_type() == values.datum_type(),
+        "default and values differ in type"
+    );
+    built(LabelEncoder {
+        keys,
+        values,
+        default,
+    })
 }
 
 impl LabelEncoder {
     fn positions(&self, input: &Tensor) -> TractResult<Vec<Option<usize>>> {
         Ok(match &self.keys {
-            Keys::Strings(keys) => slice::<String>(input)?.iter().map(|v| keys.get(v).copied()).collect(),
+            Keys::Strings(keys) => slice::<String>(input)?
+                .iter()
+                .map(|v| keys.get(v).copied())
+                .collect(),
             Keys::Ints(keys) => {
                 let input = input.cast_to::<i64>()?;
-                slice::<i64>(&input)?.iter().map(|v| keys.get(v).copied()).collect()
+                slice::<i64>(&input)?
+                    .iter()
+                    .map(|v| keys.get(v).copied())
+                    .collect()
             }
             Keys::Floats { keys, nan, .. } => {
                 let input = input.cast_to::<f64>()?;
@@ -129,7 +163,9 @@ impl LabelEncoder {
 
     fn values_at<T: Datum>(&self, input: &Tensor) -> TractResult<Tensor> {
         let values = slice::<T>(&self.values)?;
-        let default = slice::<T>(&self.default)?.first().context("LabelEncoder without default")?;
+        let default = slice::<T>(&self.default)?
+            .first()
+            .context("LabelEncoder without default")?;
         let picked = self
             .positions(input)?
             .into_iter()
@@ -148,10 +184,17 @@ impl Kernel for LabelEncoder {
         let (datum_type, shape) = only(inputs)?;
         let fits = match &self.keys {
             Keys::Strings(_) => *datum_type == DatumType::String,
-            Keys::Ints(_) => datum_type.is_integer() || datum_type.is_tdim() || *datum_type == DatumType::Bool,
-            Keys::Floats { datum_type: float, .. } => datum_type == float,
+            Keys::Ints(_) => {
+                datum_type.is_integer() || datum_type.is_tdim() || *datum_type == DatumType::Bool
+            }
+            Keys::Floats {
+                datum_type: float, ..
+            } => datum_type == float,
         };
-        ensure!(fits, "LabelEncoder input of type {datum_type:?} does not fit its keys");
+        ensure!(
+            fits,
+            "LabelEncoder input of type {datum_type:?} does not fit its keys"
+        );
         Ok(tvec![(self.values.datum_type(), shape.clone())])
     }
 
@@ -170,7 +213,7 @@ impl Kernel for LabelEncoder {
 
     fn size_bytes(&self) -> usize {
         let keys = match &self.keys {
-            Keys::Strings(keys) => keys.iter().map(|(key, _)| key.len() + 48).sum(),
+            Keys::Strings(keys) => keys.keys().map(|key| key.len() + 48).sum(),
             Keys::Ints(keys) => keys.len() * 24,
             Keys::Floats { keys, .. } => keys.len() * 24,
         };
@@ -203,17 +246,30 @@ pub(super) fn one_hot_encoder(_ctx: &ParsingContext, node: &NodeProto) -> Built 
         _ => bail!("exactly one of cats_int64s and cats_strings is needed"),
     };
     let zeros = node.get_attr_opt::<i64>("zeros")?.unwrap_or(1) != 0;
-    built(OneHotEncoder { categories, width, zeros })
+    built(OneHotEncoder {
+        categories,
+        width,
+        zeros,
+    })
 }
 
 impl OneHotEncoder {
     fn positions(&self, input: &Tensor) -> TractResult<Vec<Option<usize>>> {
         Ok(match &self.categories {
-            Keys::Strings(keys) => slice::<String>(input)?.iter().map(|v| keys.get(v).copied()).collect(),
+            Keys::Strings(keys) => slice::<String>(input)?
+                .iter()
+                .map(|v| keys.get(v).copied())
+                .collect(),
             Keys::Ints(keys) => {
-                ensure!(input.datum_type() != DatumType::String, "expected a numeric input, got strings");
+                ensure!(
+                    input.datum_type() != DatumType::String,
+                    "expected a numeric input, got strings"
+                );
                 let input = input.cast_to::<i64>()?;
-                slice::<i64>(&input)?.iter().map(|v| keys.get(v).copied()).collect()
+                slice::<i64>(&input)?
+                    .iter()
+                    .map(|v| keys.get(v).copied())
+                    .collect()
             }
             Keys::Floats { .. } => bail!("OneHotEncoder has no float categories"),
         })
@@ -234,7 +290,10 @@ impl Kernel for OneHotEncoder {
     fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
         let input = only(inputs)?;
         let positions = self.positions(input)?;
-        let total = positions.len().checked_mul(self.width).context("output too large")?;
+        let total = positions
+            .len()
+            .checked_mul(self.width)
+            .context("output too large")?;
         let mut values = vec![0.0_f32; total];
         for (row, position) in values.chunks_mut(self.width).zip(positions) {
             match position {
@@ -296,8 +355,14 @@ impl Kernel for ArrayFeatureExtractor {
     }
 
     fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
-        let [data, indices] = inputs else { bail!("expected 2 inputs, got {}", inputs.len()) };
-        let width = data.shape().last().copied().context("expected data of rank 1 or more, got a scalar")?;
+        let [data, indices] = inputs else {
+            bail!("expected 2 inputs, got {}", inputs.len())
+        };
+        let width = data
+            .shape()
+            .last()
+            .copied()
+            .context("expected data of rank 1 or more, got a scalar")?;
         let indices = indices.cast_to::<i64>()?;
         let indices = slice::<i64>(&indices)?
             .iter()

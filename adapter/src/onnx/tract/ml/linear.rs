@@ -97,13 +97,13 @@ impl Kernel for LinearRegressor {
     fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
         let rows = Rows::of(only(inputs)?)?;
         self.weights.check(&rows)?;
-        let mut answers = Vec::with_capacity(rows.rows * self.weights.targets);
+        let mut answers = Vec::with_capacity(rows.count * self.weights.targets);
         for row in rows.iter() {
             let start = answers.len();
             answers.extend(self.weights.scores(row));
             self.post.apply(&mut answers[start..]);
         }
-        Ok(tvec![tensor_of(&[rows.rows, self.weights.targets], answers)?])
+        Ok(tvec![tensor_of(&[rows.count, self.weights.targets], answers)?])
     }
 
     fn size_bytes(&self) -> usize {
@@ -164,8 +164,8 @@ impl Kernel for LinearClassifier {
     fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
         let rows = Rows::of(only(inputs)?)?;
         self.weights.check(&rows)?;
-        let mut winners = Vec::with_capacity(rows.rows);
-        let mut answers = Vec::with_capacity(rows.rows * self.labels.len());
+        let mut winners = Vec::with_capacity(rows.count);
+        let mut answers = Vec::with_capacity(rows.count * self.labels.len());
         for row in rows.iter() {
             let start = answers.len();
             answers.extend(self.weights.scores(row));
@@ -185,7 +185,7 @@ impl Kernel for LinearClassifier {
         }
         Ok(tvec![
             self.labels.pick(&winners)?,
-            tensor_of(&[rows.rows, self.labels.len()], answers)?
+            tensor_of(&[rows.count, self.labels.len()], answers)?
         ])
     }
 

@@ -179,7 +179,9 @@ impl Kernel for Normalizer {
                 Self::L2 => row.iter().map(|v| v * v).sum::<f32>().sqrt(),
             };
             if norm != 0.0 {
-                row.iter_mut().for_each(|v| *v /= norm);
+                for value in row {
+                    *value /= norm;
+                }
             }
         }
         Ok(tvec![tensor_of(input.shape(), values)?])
@@ -273,9 +275,9 @@ impl Kernel for FeatureVectorizer {
             .iter()
             .map(|input| Rows::of(input))
             .collect::<TractResult<Vec<_>>>()?;
-        let rows = parts.first().map_or(0, |part| part.rows);
+        let rows = parts.first().map_or(0, |part| part.count);
         ensure!(
-            parts.iter().all(|part| part.rows == rows),
+            parts.iter().all(|part| part.count == rows),
             "the inputs differ in the number of rows"
         );
         for (part, width) in parts.iter().zip(&self.dimensions) {

@@ -49,7 +49,9 @@ fn softmax(scores: &mut [f32], skip: impl Fn(f32) -> bool) {
             sum += *score;
         }
     }
-    scores.iter_mut().for_each(|score| *score /= sum);
+    for score in scores {
+        *score /= sum;
+    }
 }
 
 /// The logistic function, without overflow for large negative scores.

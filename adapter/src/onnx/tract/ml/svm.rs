@@ -129,7 +129,7 @@ impl Kernel for SvmRegressor {
     fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
         let rows = Rows::of(only(inputs)?)?;
         self.vectors.check(&rows)?;
-        let mut answers = Vec::with_capacity(rows.rows);
+        let mut answers = Vec::with_capacity(rows.count);
         for row in rows.iter() {
             let sum: f32 = self
                 .vectors
@@ -145,7 +145,7 @@ impl Kernel for SvmRegressor {
             }
             answers.push(score[0]);
         }
-        Ok(tvec![tensor_of(&[rows.rows, 1], answers)?])
+        Ok(tvec![tensor_of(&[rows.count, 1], answers)?])
     }
 
     fn size_bytes(&self) -> usize {
@@ -349,8 +349,8 @@ impl Kernel for SvmClassifier {
     fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
         let rows = Rows::of(only(inputs)?)?;
         self.vectors.check(&rows)?;
-        let mut winners = Vec::with_capacity(rows.rows);
-        let mut answers = Vec::with_capacity(rows.rows * self.width());
+        let mut winners = Vec::with_capacity(rows.count);
+        let mut answers = Vec::with_capacity(rows.count * self.width());
         for row in rows.iter() {
             let (decisions, votes) = self.decide(row);
             let scores = if self.platt.is_empty() {
@@ -371,7 +371,7 @@ impl Kernel for SvmClassifier {
         }
         Ok(tvec![
             self.labels.pick(&winners)?,
-            tensor_of(&[rows.rows, self.width()], answers)?
+            tensor_of(&[rows.count, self.width()], answers)?
         ])
     }
 

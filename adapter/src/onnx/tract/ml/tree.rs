@@ -1,6 +1,6 @@
 //! `TreeEnsembleClassifier` and `TreeEnsembleRegressor`: forests as one flat array of nodes.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use tract_onnx::{model::ParsingContext, pb::NodeProto, tract_hir::internal::*};
 
@@ -295,16 +295,13 @@ fn roots(trees: &[i64], nodes: &[Node]) -> TractResult<Vec<u32>> {
         is_child[node.no as usize] = true;
     }
     let mut roots: Vec<u32> = Vec::new();
-    let mut seen: HashMap<i64, ()> = HashMap::new();
+    let mut seen: HashSet<i64> = HashSet::new();
     for (index, tree) in trees.iter().enumerate().filter(|(index, _)| !is_child[*index]) {
-        ensure!(
-            seen.insert(*tree, ()).is_none(),
-            "tree {tree} has more than one root"
-        );
+        ensure!(seen.insert(*tree), "tree {tree} has more than one root");
         roots.push(u32::try_from(index)?);
     }
     for tree in trees {
-        ensure!(seen.contains_key(tree), "tree {tree} has no root");
+        ensure!(seen.contains(tree), "tree {tree} has no root");
     }
     Ok(roots)
 }
@@ -321,6 +318,10 @@ fn check_acyclic(nodes: &[Node], roots: &[u32]) -> TractResult<()> {
             stack.extend([node.yes, node.no]);
         }
     }
+    ensure!(
+        visited.iter().all(|visited| *visited),
+        "a node cannot be reached from a root"
+    );
     Ok(())
 }
 
@@ -363,13 +364,20 @@ impl TreeRegressor {
             Aggregate::Average => {
                 self.forest.sum(row, scores, touched);
                 let trees = self.forest.roots.len() as f32;
-                scores.iter_mut().for_each(|score| *score /= trees);
+                for score in scores.iter_mut() {
+                    *score /= trees;
+                }
             }
             Aggregate::Min => self.extreme(row, scores, touched, |new, old| new < old),
             Aggregate::Max => self.extreme(row, scores, touched, |new, old| new > old),
         }
         // A target that no leaf scored stays 0, without its base value.
-        for ((score, base), _) in scores.iter_mut().zip(&self.forest.base).zip(&*touched).filter(|(_, touched)| **touched) {
+        for ((score, base), _) in scores
+            .iter_mut()
+            .zip(&self.forest.base)
+            .zip(&*touched)
+            .filter(|(_, touched)| **touched)
+        {
             *score += base;
         }
     }
@@ -409,14 +417,14 @@ impl Kernel for TreeRegressor {
         let rows = Rows::of(only(inputs)?)?;
         self.forest.check(&rows)?;
         let targets = self.forest.targets;
-        let mut answers = vec![0.0; rows.rows * targets];
+        let mut answers = vec![0.0; rows.count * targets];
         let mut touched = vec![false; targets];
         for (row, scores) in rows.iter().zip(answers.chunks_exact_mut(targets)) {
             touched.fill(false);
             self.score(row, scores, &mut touched);
             self.post.apply(scores);
         }
-        Ok(tvec![tensor_of(&[rows.rows, targets], answers)?])
+        Ok(tvec![tensor_of(&[rows.count, targets], answers)?])
     }
 
     fn size_bytes(&self) -> usize {
@@ -474,7 +482,11 @@ impl TreeClassifier {
         let score = scores.iter().sum::<f32>() + self.forest.base.last().copied().unwrap_or(0.0);
         let wins = score > if self.all_positive { 0.5 } else { 0.0 };
         let is_logistic = self.post == PostTransform::Logistic;
-        let other = if self.all_positive && !is_logistic { 1.0 - score } else { -score };
+        let other = if self.all_positive && !is_logistic {
+            1.0 - score
+        } else {
+            -score
+        };
         scores.copy_from_slice(&[other, score]);
         // No other transform is applied to a pair that was made from one score.
         if is_logistic {
@@ -505,8 +517,8 @@ impl Kernel for TreeClassifier {
         let rows = Rows::of(only(inputs)?)?;
         self.forest.check(&rows)?;
         let classes = self.labels.len();
-        let mut winners = Vec::with_capacity(rows.rows);
-        let mut answers = vec![0.0; rows.rows * classes];
+        let mut winners = Vec::with_capacity(rows.count);
+        let mut answers = vec![0.0; rows.count * classes];
         let mut touched = vec![false; classes];
         for (row, scores) in rows.iter().zip(answers.chunks_exact_mut(classes)) {
             self.forest.sum(row, scores, &mut touched);
@@ -514,7 +526,7 @@ impl Kernel for TreeClassifier {
         }
         Ok(tvec![
             self.labels.pick(&winners)?,
-            tensor_of(&[rows.rows, classes], answers)?
+            tensor_of(&[rows.count, classes], answers)?
         ])
     }
 

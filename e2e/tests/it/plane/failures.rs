@@ -1,0 +1,190 @@
+//! What clients see when the model server fails, forgets or disappears.
+
+use std::sync::atomic::Ordering;
+
+use e2e::client::Client;
+use tonic::transport::Channel;
+
+use super::{ECHO, Settings, fixture, until};
+
+const A: (&str, &str) = ("mm-model-id", "a");
+
+#[tokio::test]
+async fn status_text_and_details_pass() {
+    let fixture = fixture(Settings::default()).await;
+    let metadata = [
+        A,
+        ("x-code", "9"),
+        ("x-message", "50 %25 of %C2%B5"),
+        ("x-details-bin", "CAkSAm5v"),
+    ];
+    for method in ["Fail", "FailLate"] {
+        let answer = fixture.call(&format!("{ECHO}{method}"), &metadata, b"m").await;
+        let text = router::failure::percent_decode(answer.message().as_bytes());
+        assert_eq!(answer.code().expect("status"), 9);
+        assert_eq!(
+            text,
+            format!("stowage.test.Echo/{method}: FAILED_PRECONDITION: 50 % of \u{b5}")
+        );
+        assert_eq!(
+            answer.trailers.get("grpc-status-details-bin").expect("details"),
+            "CAkSAm5v"
+        );
+        assert_eq!(answer.messages.len(), usize::from(method == "FailLate"));
+    }
+    let (code, text) = fixture
+        .failure(
+            &format!("{ECHO}Fail"),
+            &[A, ("x-code", "14"), ("x-message", "busy")],
+            b"",
+        )
+        .await;
+    assert_eq!(code, 13, "UNAVAILABLE is INTERNAL, as upstream has it");
+    assert_eq!(
+        text,
+        "ModelRuntime UNAVAILABLE: stowage.test.Echo/Fail: UNAVAILABLE: busy"
+    );
+}
+
+#[tokio::test]
+async fn plain_statuses_are_left_alone() {
+    let fixture = fixture(Settings {
+        plain_statuses: true,
+        ..Settings::default()
+    })
+    .await;
+    let metadata = [A, ("x-code", "14"), ("x-message", "busy")];
+    assert_eq!(
+        fixture.failure(&format!("{ECHO}Fail"), &metadata, b"").await,
+        (14, "busy".into())
+    );
+}
+
+#[tokio::test]
+async fn a_forgotten_model_is_loaded_again_but_not_for_ever() {
+    let fixture = fixture(Settings::default()).await;
+    let loads = || fixture.backend.stats.loads.load(Ordering::Relaxed);
+    let disguises = [
+        ("5", "gone"),
+        ("14", "Request for unknown model: 'a' is not found"),
+        ("3", "Model a not found"),
+    ];
+    for (i, (code, text)) in disguises.into_iter().enumerate() {
+        let metadata = [A, ("x-code", code), ("x-message", text)];
+        fixture.failure(&format!("{ECHO}Fail"), &metadata, b"m").await;
+        // Loaded at the first call, once more when it seemed lost; then it is known to be the model's own answer.
+        assert_eq!(loads(), 2, "after disguise {i}");
+    }
+    fixture
+        .failure(
+            &format!("{ECHO}Fail"),
+            &[A, ("x-code", "3"), ("x-message", "bad tensor")],
+            b"m",
+        )
+        .await;
+    assert_eq!(loads(), 2, "an ordinary error is no reason to load");
+}
+
+#[tokio::test]
+async fn a_dead_model_server_is_said_and_survived() {
+    let mut fixture = fixture(Settings {
+        plain_statuses: true,
+        ..Settings::default()
+    })
+    .await;
+    assert_eq!(
+        fixture
+            .call(&format!("{ECHO}Unary"), &[A], b"x")
+            .await
+            .code()
+            .expect("status"),
+        0
+    );
+    let addr = fixture.backend.addr;
+    // Dropping a backend ends its task at some later point; its port is free when it has.
+    let other = e2e::backend::Backend::start(Default::default())
+        .await
+        .expect("starts");
+    drop(std::mem::replace(&mut fixture.backend, other));
+    until("the port to be closed", || {
+        std::net::TcpStream::connect(addr).is_err()
+    })
+    .await;
+    let (code, text) = fixture.failure(&format!("{ECHO}Unary"), &[A], b"x").await;
+    assert_eq!(code, 14, "{text}");
+    let listener = tokio::net::TcpListener::bind(addr)
+        .await
+        .expect("the port is free");
+    tokio::spawn(e2e::backend::serve(
+        listener,
+        Default::default(),
+        Default::default(),
+    ));
+    let answer = fixture.call(&format!("{ECHO}Unary"), &[A], b"back").await;
+    assert_eq!(answer.messages, ["back"], "{}", answer.message());
+}
+
+#[tokio::test]
+async fn health_and_reflection_answer() {
+    let fixture = fixture(Settings::default()).await;
+    let channel = Channel::from_shared(format!("http://{}", fixture.router_addr)).expect("valid");
+    let channel = channel.connect().await.expect("connects");
+    let mut health = tonic_health::pb::health_client::HealthClient::new(channel.clone());
+    let request = tonic_health::pb::HealthCheckRequest {
+        service: "inference.GRPCInferenceService".into(),
+    };
+    let status = health
+        .check(request)
+        .await
+        .expect("answered")
+        .into_inner()
+        .status();
+    assert_eq!(
+        status,
+        tonic_health::pb::health_check_response::ServingStatus::Serving
+    );
+
+    use tonic_reflection::pb::v1::{
+        ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+        server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
+    };
+    let ask = ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(MessageRequest::ListServices(String::new())),
+    };
+    let mut client = ServerReflectionClient::new(channel);
+    let answers = client
+        .server_reflection_info(tokio_stream::iter([ask]))
+        .await
+        .expect("answered");
+    let answer = answers
+        .into_inner()
+        .message()
+        .await
+        .expect("received")
+        .expect("one answer");
+    let Some(MessageResponse::ListServicesResponse(list)) = answer.message_response else {
+        panic!("a list")
+    };
+    let names: Vec<_> = list.service.iter().map(|service| service.name.as_str()).collect();
+    for name in [
+        "inference.GRPCInferenceService",
+        "mmesh.ModelMesh",
+        "stowage.v1.Mesh",
+    ] {
+        assert!(names.contains(&name), "{names:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_drain_lets_calls_finish() {
+    let fixture = fixture(Settings::default()).await;
+    let client = Client::connect(fixture.router_addr).await.expect("connects");
+    let mut call = client.open(&format!("{ECHO}Unary"), &[A]).await.expect("opened");
+    let stats = fixture.backend.stats.clone();
+    // The call is under way at the backend when the drain starts.
+    until("the call to arrive", || stats.calls.load(Ordering::Relaxed) == 1).await;
+    fixture.drain.start();
+    call.message(b"finished", true).await.expect("sent");
+    assert_eq!(call.finish().await.expect("answered").messages, ["finished"]);
+}
