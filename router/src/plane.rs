@@ -405,11 +405,13 @@ impl Plane {
         }
     }
 
-    /// The name for one version, where it is registered; else the name alone, and the runtime judges the version.
+    /// The name for one version, where versions are registered; else the name alone, and the runtime judges the version.
     fn with_version(&self, name: &str, version: &str) -> String {
         let versioned = versioned_name(name, version);
         match self.mesh.lookup(&versioned, NameKind::Either) {
             Some(_) => versioned.into_owned(),
+            // Not known, and answered so without a call that would have the runtime suspected of forgetting models.
+            None if self.mesh.has_versions(name) => versioned.into_owned(),
             None => name.to_owned(),
         }
     }
