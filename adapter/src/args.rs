@@ -53,9 +53,9 @@ pub struct OnnxArgs {
     #[arg(long, env = "STOWAGE_RUNTIME_SOCKET", value_name = "PATH")]
     pub runtime_socket: Option<PathBuf>,
 
-    /// Memory of the process, in bytes or with a unit
+    /// Memory of the process, in bytes or with a unit; required
     #[arg(long, env = "CONTAINER_MEM_REQ_BYTES", value_name = "SIZE")]
-    pub container_mem_req_bytes: ByteSize,
+    pub container_mem_req_bytes: Option<ByteSize>,
 
     /// Part of that memory that models may not take
     #[arg(
@@ -121,7 +121,7 @@ impl OnnxArgs {
             adapter_socket,
             runtime_port,
             runtime_socket,
-            container_mem_req_bytes: ByteSize(memory),
+            container_mem_req_bytes,
             mem_buffer_bytes: ByteSize(buffer),
             loading_concurrency,
             loadtime_timeout,
@@ -133,6 +133,11 @@ impl OnnxArgs {
             max_message_size: ByteSize(max_message),
             drain_timeout,
         } = self;
+        let Some(ByteSize(memory)) = container_mem_req_bytes else {
+            let text = "CONTAINER_MEM_REQ_BYTES (or --container-mem-req-bytes) is needed: the memory of the process, \
+                        like 1073741824 or 1GiB";
+            return Err(UsageError::msg(text));
+        };
         let capacity_bytes = memory.checked_sub(buffer).filter(|bytes| *bytes > 0).ok_or_else(|| {
             UsageError::msg(format!(
                 "CONTAINER_MEM_REQ_BYTES ({memory}) must be more than MEM_BUFFER_BYTES ({buffer}): nothing is left for models"

@@ -48,7 +48,10 @@ fn refused(args: &[&str], parts: &[&str]) {
 #[test]
 fn bad_values_are_named() {
     let memory = "--container-mem-req-bytes=1GiB";
-    refused(&[], &["--container-mem-req-bytes"]);
+    refused(
+        &[],
+        &["CONTAINER_MEM_REQ_BYTES", "--container-mem-req-bytes", "1GiB"],
+    );
     refused(
         &["--container-mem-req-bytes=1KiB"],
         &["CONTAINER_MEM_REQ_BYTES (1024)", "MEM_BUFFER_BYTES (268435456)"],

@@ -92,7 +92,9 @@ impl OnnxRuntime {
             .find(name)
             .and_then(super::model::Served::enter)
             .ok_or_else(|| not_loaded(name))?;
-        check_version(name, version)?;
+        if !entered.served.is_version(version) {
+            return Err(no_version(name, version, &entered.served.version));
+        }
         Ok(entered)
     }
 
@@ -222,7 +224,7 @@ fn answer(
     }
     ModelInferResponse {
         model_name: request.model_name.clone(),
-        model_version: VERSION.to_owned(),
+        model_version: entered.served.version.clone(),
         id: request.id.clone(),
         outputs,
         raw_output_contents,
@@ -230,16 +232,10 @@ fn answer(
     }
 }
 
-/// The one version of every model: another version is another model id.
-pub(super) const VERSION: &str = "1";
-
-pub(super) fn check_version(name: &str, version: &str) -> Result<(), Status> {
-    if version.is_empty() || version == VERSION {
-        return Ok(());
-    }
+fn no_version(name: &str, version: &str, served: &str) -> Status {
     let version = version.chars().take(32).collect::<String>();
     let name = name.chars().take(super::MAX_ID_LEN).collect::<String>();
-    Err(Status::not_found(format!(
-        "model {name} has no version {version:?}, only {VERSION:?}"
-    )))
+    Status::not_found(format!(
+        "model {name} has no version {version:?}, only {served:?}"
+    ))
 }

@@ -1,6 +1,9 @@
 //! V2 `inference.GRPCInferenceService` on the runtime.
 
-use std::{pin::Pin, sync::atomic::Ordering::Relaxed};
+use std::{
+    pin::Pin,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
 
 use api::{
     datatype::Datatype,
@@ -22,7 +25,6 @@ use tonic::{Request, Response, Status, Streaming};
 use super::{
     OnnxRuntime,
     engine::TensorInfo,
-    infer::{VERSION, check_version},
     model::{Counter, Served},
 };
 
@@ -54,7 +56,7 @@ impl GrpcInferenceService for OnnxRuntime {
         request: Request<ModelReadyRequest>,
     ) -> Result<Response<ModelReadyResponse>, Status> {
         let ModelReadyRequest { name, version } = request.get_ref();
-        let ready = self.find(name).is_some() && check_version(name, version).is_ok();
+        let ready = self.find(name).is_some_and(|served| served.is_version(version));
         Ok(Response::new(ModelReadyResponse { ready }))
     }
 
@@ -80,7 +82,7 @@ impl GrpcInferenceService for OnnxRuntime {
             inputs: model.inputs().iter().map(metadata).collect(),
             outputs: model.outputs().iter().map(metadata).collect(),
             name,
-            versions: vec![VERSION.to_owned()],
+            versions: vec![entered.served.version.clone()],
             platform: PLATFORM.to_owned(),
             ..ModelMetadataResponse::default()
         }))
@@ -162,9 +164,7 @@ impl GrpcInferenceService for OnnxRuntime {
     ) -> Result<Response<ModelStatisticsResponse>, Status> {
         let ModelStatisticsRequest { name, version } = request.get_ref();
         let model_stats = if name.is_empty() {
-            let mut served = self.shared.models.read().values().cloned().collect::<Vec<_>>();
-            served.sort_unstable_by(|a, b| a.id.cmp(&b.id));
-            served.iter().map(|served| statistics(served)).collect()
+            self.served().iter().map(|served| statistics(served)).collect()
         } else {
             vec![statistics(&self.enter(name, version)?.served)]
         };
@@ -175,15 +175,14 @@ impl GrpcInferenceService for OnnxRuntime {
         &self,
         _: Request<RepositoryIndexRequest>,
     ) -> Result<Response<RepositoryIndexResponse>, Status> {
-        let index = |name| ModelIndex {
-            name,
-            version: VERSION.to_owned(),
+        let index = |served: &Arc<Served>| ModelIndex {
+            name: served.id.as_ref().to_owned(),
+            version: served.version.clone(),
             state: "READY".to_owned(),
             reason: String::new(),
         };
-        Ok(Response::new(RepositoryIndexResponse {
-            models: self.loaded().into_iter().map(index).collect(),
-        }))
+        let models = self.served().iter().map(index).collect();
+        Ok(Response::new(RepositoryIndexResponse { models }))
     }
 
     async fn repository_model_load(
@@ -245,7 +244,7 @@ fn statistics(served: &Served) -> ModelStatistics {
     let executions = stats.infer.read().0;
     ModelStatistics {
         name: served.id.as_ref().to_owned(),
-        version: VERSION.to_owned(),
+        version: served.version.clone(),
         last_inference: stats.last_ms(),
         inference_count: stats.inferences.load(Relaxed),
         execution_count: executions,

@@ -1,7 +1,9 @@
 //! A loaded model with everything that is kept about it while it serves.
 
 use std::{
+    ffi::OsStr,
     fmt,
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
@@ -19,6 +21,8 @@ pub(super) struct Served {
     pub(super) id: Arc<str>,
     /// Path as it was given, by which a repeated load is recognized.
     pub(super) path: String,
+    /// The version it is: the folder's name where that is a number, else what follows a colon in the id, else 1.
+    pub(super) version: String,
     pub(super) model: Box<dyn LoadedModel>,
     pub(super) stats: Arc<Stats>,
     /// Inferences that may run at once.
@@ -39,8 +43,15 @@ impl fmt::Debug for Served {
 }
 
 impl Served {
-    pub(super) fn new(id: &Arc<str>, path: String, model: Box<dyn LoadedModel>, limit: Option<u32>) -> Self {
+    pub(super) fn new(
+        id: &Arc<str>,
+        path: String,
+        file: &Path,
+        model: Box<dyn LoadedModel>,
+        limit: Option<u32>,
+    ) -> Self {
         Self {
+            version: version_of(id, file),
             id: Arc::clone(id),
             path,
             model,
@@ -49,6 +60,11 @@ impl Served {
             waiting: AtomicUsize::new(0),
             inflight: TaskTracker::new(),
         }
+    }
+
+    /// Whether a request for this version means this model; an empty one means whatever is served.
+    pub(super) fn is_version(&self, version: &str) -> bool {
+        version.is_empty() || version == self.version
     }
 
     pub(super) fn size_bytes(&self) -> u64 {
@@ -70,6 +86,13 @@ impl Served {
         self.inflight.close();
         self.inflight.wait().await;
     }
+}
+
+fn version_of(id: &str, file: &Path) -> String {
+    let is_number = |text: &&str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let folder = file.parent().and_then(Path::file_name).and_then(OsStr::to_str);
+    let suffix = || id.rsplit_once(':').map(|(_, version)| version).filter(is_number);
+    folder.filter(is_number).or_else(suffix).unwrap_or("1").to_owned()
 }
 
 /// One inference on a model, which stays in memory for as long as this lives.
@@ -171,6 +194,20 @@ fn nanos(duration: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn versions_are_folders_or_suffixes() {
+        for (id, file, expected) in [
+            ("m", "/models/m.onnx", "1"),
+            ("m", "/models/m/3/model.onnx", "3"),
+            ("m:2", "/models/m/3/model.onnx", "3"),
+            ("m:2", "/models/m.onnx", "2"),
+            ("urn:x", "/models/m.onnx", "1"),
+            ("m:", "/models/3a/m.onnx", "1"),
+        ] {
+            assert_eq!(version_of(id, Path::new(file)), expected, "{id} {file}");
+        }
+    }
 
     #[test]
     fn cost_grows_with_the_input() {

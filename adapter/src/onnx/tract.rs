@@ -1,6 +1,7 @@
 //! The compiled-in engine: tract, with operators of our own for `ai.onnx.ml`.
 
 mod convert;
+mod extents;
 mod graph;
 mod ml;
 

@@ -8,7 +8,7 @@ use api::inference::{
 use bytes::Bytes;
 use tonic::Code;
 
-use crate::harness::{case, load_of, raw_request, runtime, typed_request};
+use crate::harness::{case, load_of, load_request, raw_request, runtime, typed_request};
 
 async fn models() -> OnnxRuntime {
     let runtime = runtime();
@@ -341,4 +341,30 @@ async fn models_and_versions() {
     let status = runtime.infer(version("2")).await.unwrap_err();
     assert_eq!(status.code(), Code::NotFound);
     assert!(status.message().contains("version \"2\""), "{}", status.message());
+}
+
+#[tokio::test]
+async fn a_numbered_folder_is_the_version() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("3");
+    std::fs::create_dir(&path).unwrap();
+    std::fs::copy(
+        crate::harness::models().join("linear.onnx"),
+        path.join("model.onnx"),
+    )
+    .unwrap();
+    let runtime = runtime();
+    runtime.load(&load_request("linear", &path)).await.unwrap();
+    let request = |version: &str| ModelInferRequest {
+        model_version: version.to_owned(),
+        ..raw_request("linear", &case("linear").inputs)
+    };
+    for version in ["", "3"] {
+        assert_eq!(runtime.infer(request(version)).await.unwrap().model_version, "3");
+    }
+    let status = runtime.infer(request("1")).await.unwrap_err();
+    assert_eq!(
+        (status.code(), status.message()),
+        (Code::NotFound, "model linear has no version \"1\", only \"3\"")
+    );
 }

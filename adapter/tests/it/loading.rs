@@ -2,8 +2,15 @@
 
 use std::{fs, os::unix::fs::symlink, path::Path};
 
-use adapter::onnx::OnnxRuntime;
+use adapter::onnx::{
+    OnnxRuntime,
+    engine::{Dim, Engine as _, TensorInfo},
+    source,
+    tensor::Tensor,
+    tract::TractEngine,
+};
 use api::mmesh::{LoadModelRequest, PredictModelSizeRequest};
+use bytes::Bytes;
 use proptest::prelude::*;
 use prost::Message as _;
 use tonic::Code;
@@ -354,16 +361,33 @@ async fn a_model_larger_than_the_capacity_is_refused() {
     }
 }
 
+/// A tensor that fits a declaration, all zeros or empty strings.
+fn zeros(info: &TensorInfo) -> Tensor {
+    let extent = |dim: &Dim| match dim {
+        // A damaged extent may be anything.
+        Dim::Fixed(extent) => (*extent).min(1000),
+        Dim::Named(_) | Dim::Any => 2,
+    };
+    let shape = info.dims.iter().map(extent).collect::<Vec<_>>();
+    let count: usize = shape.iter().product();
+    // An empty string is its length, which is four zeros.
+    let raw = Bytes::from(vec![0; count.min(1 << 20) * info.datatype.size().unwrap_or(4)]);
+    Tensor {
+        datatype: info.datatype,
+        shape,
+        raw,
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
-    /// Flipped bytes give a model or an error, never a crash.
+    /// Flipped bytes give a model or an error, and an answer or an error, never a crash.
     #[test]
     fn damaged_models_never_crash(
         name in prop::sample::select(vec!["forest", "mixed_columns", "conv", "svc", "label_tensors", "neighbors"]),
         flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
     ) {
-        use adapter::onnx::{engine::Engine as _, source, tract::TractEngine};
         let mut bytes = fs::read(models().join(format!("{name}.onnx"))).unwrap();
         for (index, byte) in flips {
             let at = index.index(bytes.len());
@@ -372,6 +396,10 @@ proptest! {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("model.onnx"), bytes).unwrap();
         let source = source::resolve(None, folder.path().to_str().unwrap()).unwrap();
-        let _either = TractEngine::new().load(&source);
+        if let Ok(model) = TractEngine::new().load(&source) {
+            let inputs = model.inputs().iter().map(zeros).collect::<Vec<_>>();
+            let outputs = (0..model.outputs().len()).collect::<Vec<_>>();
+            let _either = model.run(&inputs, &outputs);
+        }
     }
 }

@@ -13,4 +13,5 @@ mod lifecycle;
 mod limits;
 mod loading;
 mod memory;
+mod program;
 mod wire;

@@ -271,6 +271,20 @@ for case, weights, post in (("mixed", [1.0, -2.0, 3.0, -0.5], "NONE"), ("mixed_l
                                  class_ids=[0, 0, 0, 0], class_weights=weights, post_transform=post, **STUMPS)],
                [value("x", F, ["n", 2])], [value("label", I, ["n"]), value("scores", F, ["n", 2])], STUMP_ROWS)
 
+for case, labels, ids, base, post in (
+    ("one", [0, 1], [0, 0, 0, 0], [0.3], "NONE"),
+    ("one_logistic", [0, 1], [0, 0, 0, 0], [0.3], "LOGISTIC"),
+    ("three", [5, 6, 7], [0, 1, 2, 0], [0.1, 0.2, 0.3], "SOFTMAX"),
+    ("three_logistic", [5, 6, 7], [0, 1, 2, 0], [0.1, 0.2, 0.3], "LOGISTIC"),
+    ("three_zero", [5, 6, 7], [0, 1, 2, 0], [], "SOFTMAX_ZERO"),
+):
+    node_model(f"stumps_base_{case}",
+               [helper.make_node("TreeEnsembleClassifier", ["x"], ["label", "scores"], domain="ai.onnx.ml",
+                                 classlabels_int64s=labels, class_treeids=[0, 0, 1, 1], class_nodeids=[1, 2, 1, 2],
+                                 class_ids=ids, class_weights=[1.0, -2.0, 3.0, -0.5], post_transform=post,
+                                 **({"base_values": base} if base else {}), **STUMPS)],
+               [value("x", F, ["n", 2])], [value("label", I, ["n"]), value("scores", F, ["n", len(labels)])], STUMP_ROWS)
+
 # --- Datatypes: each passes through an operator that every runtime has
 for datatype, onnx_type, array in (
     ("fp16", TensorProto.FLOAT16, np.array([[1.5, -2.0]], dtype=np.float16)),

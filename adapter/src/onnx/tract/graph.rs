@@ -10,7 +10,7 @@ use tract_onnx::pb::{
     type_proto,
 };
 
-use super::ml;
+use super::{extents, ml};
 use crate::onnx::engine::{Dim, LoadError, MissingOperator};
 
 /// The default domain, as it is written in messages.
@@ -220,6 +220,7 @@ fn check_tensors(graph: &GraphProto, folder: &Path, depth: usize) -> Result<(), 
     if depth > MAX_DEPTH {
         return Ok(());
     }
+    extents::check(graph)?;
     if let Some(sparse) = graph.sparse_initializer.first() {
         let name = sparse
             .values

@@ -5,6 +5,7 @@
 //! models are tested with before they get here.
 
 mod encode;
+mod forest;
 mod linear;
 mod numeric;
 mod post;
@@ -316,13 +317,13 @@ impl Labels {
 }
 
 /// Index of the largest score; the first of equals.
-fn argmax(scores: &[f32]) -> usize {
+fn argmax(scores: impl IntoIterator<Item = f32>) -> usize {
     let mut best = 0;
     let mut best_score = f32::NEG_INFINITY;
-    for (index, score) in scores.iter().enumerate() {
-        if *score > best_score {
+    for (index, score) in scores.into_iter().enumerate() {
+        if score > best_score {
             best = index;
-            best_score = *score;
+            best_score = score;
         }
     }
     best

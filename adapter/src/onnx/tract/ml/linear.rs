@@ -179,7 +179,7 @@ impl Kernel for LinearClassifier {
                 answers[start] = 1.0 - score;
                 answers.push(score);
             } else {
-                winners.push(argmax(scores));
+                winners.push(argmax(scores.iter().copied()));
                 self.post.apply(scores);
             }
         }

@@ -354,7 +354,7 @@ impl Kernel for SvmClassifier {
         for row in rows.iter() {
             let (decisions, votes) = self.decide(row);
             let scores = if self.platt.is_empty() {
-                winners.push(argmax(&votes));
+                winners.push(argmax(votes));
                 match (decisions.as_slice(), self.post) {
                     // With two classes the one decision value counts for both.
                     ([decision], PostTransform::None) => vec![-decision, *decision],
@@ -364,7 +364,7 @@ impl Kernel for SvmClassifier {
                 }
             } else {
                 let probabilities = self.probabilities(&decisions);
-                winners.push(argmax(&probabilities));
+                winners.push(argmax(probabilities.iter().copied()));
                 self.transformed(probabilities)
             };
             answers.extend(scores);
