@@ -25,9 +25,6 @@ pub const LOAD_CORE: u32 = 0;
 pub const PROXY_CORE: u32 = 1;
 /// How long a server may take until it answers.
 const START: Duration = Duration::from_secs(30);
-/// `USER_HZ`: what /proc counts CPU time in, the same on every Linux.
-const TICKS_PER_SECOND: f64 = 100.0;
-
 /// A way to the backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Way {
@@ -184,18 +181,18 @@ impl Server {
         Ok(kilobytes * 1024)
     }
 
-    /// CPU time so far, of all its processes, in seconds.
+    /// CPU time so far, of all its threads, in seconds.
     pub fn cpu_seconds(&self) -> anyhow::Result<f64> {
-        let mut ticks = 0.0;
+        let mut nanoseconds = 0.0;
         for pid in self.processes() {
-            let text = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-            // Fields after the name, which may hold spaces: utime and stime are the 12th and 13th of them.
-            let (_, fields) = text.rsplit_once(')').context("malformed /proc/PID/stat")?;
-            for field in fields.split_whitespace().skip(11).take(2) {
-                ticks += field.parse::<f64>()?;
+            for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
+                // Time on the CPU, time in the queue, slices; exact, unlike the ticks of /proc/PID/stat.
+                let text = fs::read_to_string(thread?.path().join("schedstat"))?;
+                let on_cpu = text.split_whitespace().next().context("empty schedstat")?;
+                nanoseconds += on_cpu.parse::<f64>()?;
             }
         }
-        Ok(ticks / TICKS_PER_SECOND)
+        Ok(nanoseconds / 1e9)
     }
 
     /// It and its children: nginx works in one.

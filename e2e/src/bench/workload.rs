@@ -56,6 +56,7 @@ pub const ALL: [Workload; 4] = [
 
 impl Workload {
     /// Fewer calls, for a look whether everything works.
+    #[must_use]
     pub fn divided_by(self, divisor: u32) -> Self {
         let least = self.connections * self.streams;
         Self {

@@ -131,16 +131,16 @@ async fn run(way: &Way, servers: &Servers, workload: &Workload, body: &Path) -> 
     } else {
         PROXY_CORE
     };
-    let mut checker = Checker::new(server.addr, *workload, way.metadata).await?;
-    checker.check().await?;
+    let mut client = Checker::new(server.addr, *workload, way.metadata).await?;
+    client.check().await?;
     let before = server.cpu_seconds()?;
     let load = load::run(workload, server.addr, body, header.as_deref(), core);
     let (load, checked) = if workload.streams > 1 {
-        checker.beside(load).await?
+        client.beside(load).await?
     } else {
         // A second stream would be measured as latency of the first.
         let load = load.await?;
-        checker.check().await?;
+        client.check().await?;
         (load, 2)
     };
     let cpu = server.cpu_seconds()? - before;
