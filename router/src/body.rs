@@ -6,7 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
 };
 
 use bytes::{Bytes, BytesMut};
@@ -56,6 +56,8 @@ pub struct RequestBody {
     kept: bool,
     held_bytes: usize,
     received: u64,
+    /// Bytes that must have arrived before a look at the first message can tell more than the last one.
+    wanted: usize,
     budget: Arc<ReplayBudget>,
     meter: Meter,
 }
@@ -85,6 +87,7 @@ impl RequestBody {
             kept: true,
             held_bytes: 0,
             received: 0,
+            wanted: PREFIX,
             budget,
             meter: Meter::new(message_limit),
         }
@@ -174,16 +177,16 @@ impl RequestBody {
         Poll::Ready(self.next_held().map(Ok))
     }
 
-    /// Pulls what has arrived when nothing is held yet: a small body is usually here with its headers.
-    pub async fn poll_ahead(&mut self) -> Result<(), Failure> {
+    /// Takes what has arrived when nothing is held yet: a small body is usually here with its headers.
+    pub fn pull_arrived(&mut self) -> Result<(), Failure> {
         if self.count() > 0 {
             return Ok(());
         }
-        std::future::poll_fn(|cx| match self.poll_pull(cx) {
-            Poll::Ready(pulled) => Poll::Ready(pulled.map(drop)),
-            Poll::Pending => Poll::Ready(Ok(())),
-        })
-        .await
+        // Whoever waits for the rest polls with a waker of its own.
+        match self.poll_pull(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(pulled) => pulled.map(drop),
+            Poll::Pending => Ok(()),
+        }
     }
 
     /// The next chunk that has arrived.
@@ -243,42 +246,47 @@ impl RequestBody {
         self.first.iter().chain(&self.more)
     }
 
-    /// Reads ahead until `decide` is content with the first message. It is shown the message's prefix and what has
-    /// arrived of its bytes, and answers `None` when it needs more of them. `Ok(None)`: the body has no message.
+    /// Shows `decide` the prefix of the first message and what has arrived of its bytes. It answers `None` when it
+    /// needs more of them, and is asked again when there is twice as much: reading stays linear in the message's size.
     ///
     /// To be called before the first chunk is given out.
-    pub async fn peek<T>(
+    pub fn peek<T>(
         &mut self,
-        mut decide: impl FnMut(Prefix, &[u8]) -> Result<Option<T>, Failure>,
+        decide: impl FnOnce(Prefix, &[u8]) -> Result<Option<T>, Failure>,
     ) -> Result<Option<T>, Failure> {
-        let mut joined = BytesMut::new();
-        // After a refusal to decide, wait for twice as much: re-reading stays linear in the size of the message.
-        let mut wanted = PREFIX;
-        let mut seen = 0;
-        loop {
-            let arrived: usize = self.arrived().map(Bytes::len).sum();
-            if arrived >= wanted {
-                let bytes = match (&self.first, self.more.is_empty()) {
-                    (Some(first), true) => &first[..],
-                    _ => {
-                        for chunk in self.first.iter().chain(&self.more).skip(seen) {
-                            joined.extend_from_slice(chunk);
-                            seen += 1;
-                        }
-                        &joined[..]
-                    }
-                };
-                if let Some((head, rest)) = bytes.split_first_chunk::<PREFIX>() {
-                    let prefix = Prefix::parse(*head).map_err(framing)?;
-                    let message = rest.get(..prefix.length.min(rest.len())).unwrap_or_default();
-                    if let Some(found) = decide(prefix, message)? {
-                        return Ok(Some(found));
-                    }
-                    wanted = (2 * arrived).min(PREFIX + prefix.length);
-                }
+        self.pull_arrived()?;
+        let arrived: usize = self.arrived().map(Bytes::len).sum();
+        if arrived < self.wanted {
+            return Ok(None);
+        }
+        let joined;
+        let bytes = match (&self.first, self.more.is_empty()) {
+            (Some(first), true) => &first[..],
+            _ => {
+                let mut all = BytesMut::with_capacity(arrived);
+                self.arrived().for_each(|chunk| all.extend_from_slice(chunk));
+                joined = all;
+                &joined[..]
             }
+        };
+        let Some((head, rest)) = bytes.split_first_chunk::<PREFIX>() else {
+            return Ok(None);
+        };
+        let prefix = Prefix::parse(*head).map_err(framing)?;
+        let message = rest.get(..prefix.length.min(rest.len())).unwrap_or_default();
+        let found = decide(prefix, message)?;
+        self.wanted = (2 * arrived).min(PREFIX + prefix.length);
+        Ok(found)
+    }
+
+    /// Waits until [`RequestBody::peek`] has something new to show; `false` at the end of the body.
+    pub async fn pull_for_peek(&mut self) -> Result<bool, Failure> {
+        loop {
             if !std::future::poll_fn(|cx| self.poll_pull(cx)).await? {
-                return Ok(None);
+                return Ok(false);
+            }
+            if self.arrived().map(Bytes::len).sum::<usize>() >= self.wanted {
+                return Ok(true);
             }
         }
     }

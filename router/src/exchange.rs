@@ -38,6 +38,9 @@ impl From<CallError> for Broken {
 }
 
 /// A call under way. Dropping it cancels it at the server and ends the lease.
+///
+/// Lives in a box from its start: it is handed from one stage of a request to the next, and moving it costs more than
+/// the box.
 #[derive(Debug)]
 pub struct Exchange {
     call: Call,
@@ -118,14 +121,14 @@ impl Outgoing {
 }
 
 impl Exchange {
-    /// Starts a call. On failure the body comes back, so that it can be played again.
-    pub async fn start(
+    /// Starts a call.
+    pub fn start(
         upstream: &Upstream,
         request: Request<()>,
         body: RequestBody,
         editor: Option<Editor>,
         lease: Option<Lease>,
-    ) -> Result<Self, (Broken, RequestBody, Option<Lease>)> {
+    ) -> Result<Box<Self>, Failure> {
         let mut outgoing = Outgoing {
             body,
             editor,
@@ -133,25 +136,20 @@ impl Exchange {
             piece: Bytes::new(),
             done: false,
         };
-        let started = Instant::now();
         // Most requests are one chunk that is here already; handing it over whole spares the bookkeeping of windows.
-        let mut whole = None;
-        if outgoing.body.is_complete() {
-            match outgoing.whole() {
-                Ok(pieces) => whole = Some(pieces),
-                Err(failure) => return Err((failure.into(), outgoing.body, lease)),
-            }
-        }
-        match upstream.start(request, whole).await {
-            Ok(call) => Ok(Self {
-                call,
-                outgoing,
-                ahead: None,
-                lease,
-                started,
-            }),
-            Err(error) => Err((error.into(), outgoing.body, lease)),
-        }
+        let whole = if outgoing.body.is_complete() {
+            Some(outgoing.whole()?)
+        } else {
+            None
+        };
+        let call = upstream.start(request, whole);
+        Ok(Box::new(Self {
+            call,
+            outgoing,
+            ahead: None,
+            lease,
+            started: Instant::now(),
+        }))
     }
 
     /// The beginning of the response.
@@ -215,13 +213,13 @@ impl Exchange {
     }
 
     /// Gives up the call, and gives back what is needed to make it again; `None` when the request was not kept.
-    pub fn unwind(self) -> Option<(RequestBody, Option<Lease>)> {
+    pub fn unwind(self: Box<Self>) -> Option<(RequestBody, Option<Lease>)> {
         let Self {
             call,
             outgoing: Outgoing { mut body, .. },
             lease,
             ..
-        } = self;
+        } = *self;
         drop(call);
         body.rewind().then_some((body, lease))
     }

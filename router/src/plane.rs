@@ -38,7 +38,7 @@ mod many;
 mod unary;
 
 /// How often one request is sent: the first time, and again after the runtime forgot the model or refused the stream.
-const ATTEMPTS: usize = 3;
+const ATTEMPTS: u32 = 3;
 /// Copies of which a NOT_FOUND is known to be the model's own answer.
 const GENUINE: usize = 10_000;
 
@@ -145,6 +145,38 @@ struct Destination {
     unary: bool,
 }
 
+/// What has arrived of a body, or all there is of it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    Arrived,
+    Ended,
+}
+
+/// What stays the same when a call is made again.
+struct Plan {
+    kind: NameKind,
+    name: String,
+    expect: Option<(FieldPath, String)>,
+    encoding: Encoding,
+    unary: bool,
+}
+
+/// What changes.
+struct Attempt {
+    parts: Parts,
+    number: u32,
+    /// The copy that is asked.
+    generation: u64,
+}
+
+/// Why a call is to be made again.
+enum Lost {
+    /// The runtime does not have the model.
+    Model(Head),
+    /// The call broke off.
+    Call(Broken),
+}
+
 enum Names {
     One(String),
     Many(Vec<crate::model::ModelId>),
@@ -202,23 +234,46 @@ impl Plane {
     }
 
     /// Makes a call, up to the beginning of its response.
-    pub async fn call(&self, incoming: Incoming) -> Result<Reply, Failure> {
+    ///
+    /// The warm path has three waits at most: for the first message, for the response to begin, and for its first
+    /// frame. Everything that is rare is boxed, so that the state of a usual call stays small.
+    pub async fn call(&self, mut incoming: Box<Incoming>) -> Result<Reply, Failure> {
         let path = incoming.parts.uri.path();
         if self.local.serves(path) {
-            return self.call_local(incoming).await;
+            return Box::pin(self.call_local(incoming)).await;
         }
         self.check_method(path)?;
-        self.call_model(incoming).await
+        let encoding = Encoding::of(&incoming.parts.headers);
+        let target = request::target(&incoming.parts.headers)?;
+        let destination = match self.destination(&mut incoming, &target, encoding, Reading::Arrived)? {
+            Some(destination) => destination,
+            None => Box::pin(self.wait_for_destination(&mut incoming, &target, encoding)).await?,
+        };
+        let name = match destination.names {
+            Names::One(name) => name,
+            Names::Many(ids) => return Box::pin(self.call_many(incoming, destination.kind, ids)).await,
+        };
+        let lease = match self.mesh.try_enter(&name, destination.kind) {
+            TryEnter::Ready(lease) => lease,
+            TryEnter::Cold(_) | TryEnter::NotFound => Box::pin(self.enter(&name, destination.kind)).await?,
+        };
+        let plan = Plan {
+            kind: destination.kind,
+            name,
+            expect: destination.expect,
+            encoding,
+            unary: destination.unary,
+        };
+        self.exchange(incoming, plan, lease).await
     }
 
-    async fn call_local(&self, incoming: Incoming) -> Result<Reply, Failure> {
+    async fn call_local(&self, incoming: Box<Incoming>) -> Result<Reply, Failure> {
         let upstream = Upstream::Local(self.local.service.clone());
-        let request = Request::from_parts(incoming.parts, ());
-        let started = Exchange::start(&upstream, request, incoming.body, None, None).await;
-        let mut exchange = started.map_err(|(broken, ..)| broken_failure(broken))?;
+        let Incoming { parts, body, .. } = *incoming;
+        let mut exchange = Exchange::start(&upstream, Request::from_parts(parts, ()), body, None, None)?;
         let head = exchange.head().await.map_err(broken_failure)?;
         exchange.settle();
-        Ok(Reply::Live(head, Box::new(exchange)))
+        Ok(Reply::Live(head, exchange))
     }
 
     fn check_method(&self, path: &str) -> Result<(), Failure> {
@@ -235,14 +290,14 @@ impl Plane {
         Ok(())
     }
 
-    async fn call_model(&self, mut incoming: Incoming) -> Result<Reply, Failure> {
-        let encoding = Encoding::of(&incoming.parts.headers);
-        let destination = self.destination(&mut incoming, encoding).await?;
-        let name = match destination.names {
-            Names::One(name) => name,
-            Names::Many(ids) => return self.call_many(incoming, destination.kind, ids).await,
-        };
-        let lease = self.enter(&name, destination.kind).await?;
+    /// Sends the request and waits for the response; again where that is safe and promising.
+    async fn exchange(
+        &self,
+        mut incoming: Box<Incoming>,
+        plan: Plan,
+        lease: Lease,
+    ) -> Result<Reply, Failure> {
+        incoming.body.pull_arrived()?;
         request::strip(&mut incoming.parts.headers);
         if let Some(deadline) = incoming.deadline {
             let left = request::timeout_value(deadline.saturating_duration_since(Instant::now()));
@@ -251,77 +306,88 @@ impl Plane {
         if incoming.parts.uri.authority().is_none() {
             incoming.parts.uri = uri(incoming.parts.uri.path())?;
         }
-        incoming.body.poll_ahead().await?;
-        self.exchange(
-            incoming,
-            (destination.kind, &name),
-            lease,
-            destination.expect,
-            encoding,
-            destination.unary,
-        )
-        .await
+        let Incoming { parts, body, .. } = *incoming;
+        let mut attempt = Box::new(Attempt {
+            parts,
+            number: 1,
+            generation: lease.generation(),
+        });
+        let mut exchange = self.attempt(&attempt.parts, body, &plan, lease)?;
+        loop {
+            let broken = match begin(&mut exchange, plan.unary).await {
+                Ok(mut head) => {
+                    if !head.end || !self.seems_lost(&head, &attempt) {
+                        exchange.settle();
+                        if head.end {
+                            self.translate_status(attempt.parts.uri.path(), &mut head.headers);
+                        }
+                        return Ok(Reply::Live(head, exchange));
+                    }
+                    Lost::Model(head)
+                }
+                Err(broken) => Lost::Call(broken),
+            };
+            exchange = Box::pin(self.again(exchange, broken, &plan, &mut attempt)).await?;
+        }
     }
 
-    /// Sends the request and waits for the response; again where that is safe and promising.
-    async fn exchange(
+    fn attempt(
         &self,
-        incoming: Incoming,
-        name: (NameKind, &str),
+        parts: &Parts,
+        body: RequestBody,
+        plan: &Plan,
         lease: Lease,
-        expect: Option<(FieldPath, String)>,
-        encoding: Encoding,
-        unary: bool,
-    ) -> Result<Reply, Failure> {
-        let Incoming { parts, mut body, .. } = incoming;
-        let (mut lease, mut attempt) = (Some(lease), 1);
-        loop {
-            let Some(held) = lease.take() else {
-                return Err(Failure::new(
-                    Code::Internal,
-                    "the call lost its copy of the model",
-                ));
-            };
-            let request = self.request(&parts, &held);
-            let editor = self.editor(parts.uri.path(), &held, expect.clone(), encoding);
-            let generation = held.generation();
-            let outcome = match Exchange::start(&self.upstream, request, body, editor, Some(held)).await {
-                Ok(exchange) => begin(exchange, unary).await,
-                Err((broken, body, lease)) => Err((broken, Some((body, lease)))),
-            };
-            let retry = attempt < ATTEMPTS;
-            match outcome {
-                Ok((mut head, mut exchange)) => {
-                    let lost = failure::code(&head.headers).is_some_and(|code| {
-                        code != Code::Ok && is_lost(code, &failure::message(&head.headers))
-                    });
-                    if lost && retry && self.genuine.get(&generation).is_none() {
-                        let Some((replay, Some(old))) = exchange.unwind() else {
-                            return Err(self.translate(parts.uri.path(), &head.headers));
-                        };
-                        tracing::info!(model = %old.id(), "the runtime no longer has the model; loading it again");
-                        // By name: a vmodel may have moved on in the meantime.
-                        self.mesh.cache().forget(old);
-                        let recovered = self.enter(name.1, name.0).await?;
-                        // Lost again right after a load: then it is the model's own answer, and no reason to reload.
-                        self.genuine.insert(recovered.generation(), ());
-                        (body, lease, attempt) = (replay, Some(recovered), attempt + 1);
-                        continue;
-                    }
-                    exchange.settle();
-                    self.translate_head(parts.uri.path(), &mut head);
-                    return Ok(Reply::Live(head, Box::new(exchange)));
-                }
-                Err((Broken::Server(error), Some((replay, Some(same))))) if retry && error.is_unsent() => {
-                    let mut replay = replay;
-                    if !replay.rewind() {
-                        return Err(self.broken(parts.uri.path(), Broken::Server(error)));
-                    }
-                    (body, lease, attempt) = (replay, Some(same), attempt + 1);
-                }
-                Err((broken, _)) => return Err(self.broken(parts.uri.path(), broken)),
-            }
-        }
+    ) -> Result<Box<Exchange>, Failure> {
+        let request = self.request(parts, &lease);
+        let editor = self.editor(parts.uri.path(), &lease, plan);
+        Exchange::start(&self.upstream, request, body, editor, Some(lease))
+    }
+
+    /// The runtime says that it does not have the model, and may well mean it.
+    fn seems_lost(&self, head: &Head, attempt: &Attempt) -> bool {
+        let Some(code) = failure::code(&head.headers).filter(|code| *code != Code::Ok) else {
+            return false;
+        };
+        attempt.number < ATTEMPTS
+            && is_lost(code, &failure::message(&head.headers))
+            && self.genuine.get(&attempt.generation).is_none()
+    }
+
+    /// Makes the call once more, or says why not.
+    async fn again(
+        &self,
+        exchange: Box<Exchange>,
+        lost: Lost,
+        plan: &Plan,
+        attempt: &mut Attempt,
+    ) -> Result<Box<Exchange>, Failure> {
+        let path = attempt.parts.uri.path();
+        let again = match &lost {
+            Lost::Model(_) => true,
+            Lost::Call(Broken::Server(error)) => error.is_unsent() && attempt.number < ATTEMPTS,
+            Lost::Call(Broken::Client(_)) => false,
+        };
+        let replay = if again { exchange.unwind() } else { None };
+        let Some((body, Some(old))) = replay else {
+            return Err(match lost {
+                Lost::Model(head) => self.translate(path, &head.headers),
+                Lost::Call(broken) => self.broken(path, broken),
+            });
+        };
+        attempt.number += 1;
+        let lease = if let Lost::Model(_) = lost {
+            tracing::info!(model = %old.id(), "the runtime no longer has the model; loading it again");
+            // By name: a vmodel may have moved on in the meantime.
+            self.mesh.cache().forget(old);
+            let fresh = self.enter(&plan.name, plan.kind).await?;
+            // Lost again right after a load: then it is the model's own answer, and no reason to reload.
+            self.genuine.insert(fresh.generation(), ());
+            fresh
+        } else {
+            old
+        };
+        attempt.generation = lease.generation();
+        self.attempt(&attempt.parts, body, plan, lease)
     }
 
     fn request(&self, parts: &Parts, lease: &Lease) -> Request<()> {
@@ -342,82 +408,108 @@ impl Plane {
         request
     }
 
-    fn editor(
-        &self,
-        path: &str,
-        lease: &Lease,
-        expect: Option<(FieldPath, String)>,
-        encoding: Encoding,
-    ) -> Option<Editor> {
+    fn editor(&self, path: &str, lease: &Lease, plan: &Plan) -> Option<Editor> {
         let injection = self
             .methods
             .as_ref()
             .and_then(|methods| methods.injection.get(path)?.clone());
         let inject = injection.map(|path| (path, lease.id().as_str().to_owned()));
-        Editor::new(expect, inject, encoding, self.options.message_limit)
+        Editor::new(
+            plan.expect.clone(),
+            inject,
+            plan.encoding,
+            self.options.message_limit,
+        )
     }
 
-    /// Finds out which model a call is for.
-    async fn destination(&self, incoming: &mut Incoming, encoding: Encoding) -> Result<Destination, Failure> {
+    async fn wait_for_destination(
+        &self,
+        incoming: &mut Incoming,
+        target: &Target,
+        encoding: Encoding,
+    ) -> Result<Destination, Failure> {
+        loop {
+            if !incoming.body.pull_for_peek().await? {
+                let ended = self.destination(incoming, target, encoding, Reading::Ended)?;
+                return ended
+                    .ok_or_else(|| Failure::new(Code::Internal, "half-closed without a request message"));
+            }
+            if let Some(destination) = self.destination(incoming, target, encoding, Reading::Arrived)? {
+                return Ok(destination);
+            }
+        }
+    }
+
+    /// Finds out which model a call is for; `None` when more of its first message is needed for that.
+    fn destination(
+        &self,
+        incoming: &mut Incoming,
+        target: &Target,
+        encoding: Encoding,
+        reading: Reading,
+    ) -> Result<Option<Destination>, Failure> {
         let rules = self.rules.load();
         let extract = match rules.of(incoming.parts.uri.path()) {
             Verdict::Denied => return Err(Failure::new(Code::Unimplemented, "")),
             Verdict::Headers => None,
             Verdict::Extract(extract) => Some(extract),
         };
-        let target = request::target(&incoming.parts.headers)?;
         let unary = extract.is_some_and(|extract| extract.unary);
         // With V2's own rules a header is the more explicit word; with configured rules the message is, as upstream.
-        let by_message = extract.filter(|extract| extract.kind != NameKind::Either || target == Target::None);
-        if let Some(extract) = by_message
-            && let Some((wire_name, version)) = self.peek(incoming, extract, encoding).await?
-        {
-            let name = if version.is_empty() {
-                wire_name.clone()
-            } else {
-                self.with_version(&wire_name, &version)
-            };
-            let expect = (!extract.unary).then(|| (extract.path.clone(), wire_name));
-            return Ok(Destination {
-                kind: extract.kind,
-                names: Names::One(name),
-                expect,
-                unary,
-            });
+        let by_message =
+            extract.filter(|extract| extract.kind != NameKind::Either || *target == Target::None);
+        if let Some(extract) = by_message {
+            match self.peek(incoming, extract, encoding)? {
+                None if reading == Reading::Arrived => return Ok(None),
+                None => {}
+                Some((wire_name, _)) if wire_name.is_empty() => {}
+                Some((wire_name, version)) => {
+                    let name = if version.is_empty() {
+                        None
+                    } else {
+                        self.with_version(&wire_name, &version)
+                    };
+                    let expect = (!extract.unary).then(|| (extract.path.clone(), wire_name.clone()));
+                    let name = name.unwrap_or(wire_name);
+                    return Ok(Some(Destination {
+                        kind: extract.kind,
+                        names: Names::One(name),
+                        expect,
+                        unary,
+                    }));
+                }
+            }
         }
-        match target {
-            Target::One(kind, id) => Ok(Destination {
-                kind,
-                names: Names::One(id.as_str().to_owned()),
-                expect: None,
-                unary,
-            }),
-            Target::Many(kind, ids) => Ok(Destination {
-                kind,
-                names: Names::Many(ids),
-                expect: None,
-                unary,
-            }),
-            Target::None if extract.is_some() => Err(Failure::invalid(
-                "must include mm-model-id header, or the model's name in the request",
-            )),
-            Target::None => Err(Failure::invalid("must include mm-model-id header")),
-        }
+        let (kind, names) = match target {
+            Target::One(kind, id) => (*kind, Names::One(id.as_str().to_owned())),
+            Target::Many(kind, ids) => (*kind, Names::Many(ids.clone())),
+            Target::None if extract.is_some() => {
+                return Err(Failure::invalid(
+                    "must include mm-model-id header, or the model's name in the request",
+                ));
+            }
+            Target::None => return Err(Failure::invalid("must include mm-model-id header")),
+        };
+        Ok(Some(Destination {
+            kind,
+            names,
+            expect: None,
+            unary,
+        }))
     }
 
-    /// The name for one version, where versions are registered; else the name alone, and the runtime judges the version.
-    fn with_version(&self, name: &str, version: &str) -> String {
+    /// The name for one version, where versions are registered; else the runtime judges the version.
+    fn with_version(&self, name: &str, version: &str) -> Option<String> {
         let versioned = versioned_name(name, version);
-        match self.mesh.lookup(&versioned, NameKind::Either) {
-            Some(_) => versioned.into_owned(),
-            // Not known, and answered so without a call that would have the runtime suspected of forgetting models.
-            None if self.mesh.has_versions(name) => versioned.into_owned(),
-            None => name.to_owned(),
-        }
+        // A version that is missing among others is not known, and answered so without a call that would have the
+        // runtime suspected of forgetting models.
+        let registered =
+            self.mesh.lookup(&versioned, NameKind::Either).is_some() || self.mesh.has_versions(name);
+        registered.then(|| versioned.into_owned())
     }
 
-    /// Name and version in the first message; `None` when it names no model.
-    async fn peek(
+    /// Name and version in what has arrived of the first message; `None` when more of it is needed.
+    fn peek(
         &self,
         incoming: &mut Incoming,
         extract: &Extract,
@@ -437,32 +529,22 @@ impl Plane {
             };
             Ok(Some((name.unwrap_or_default(), version.unwrap_or_default())))
         };
-        let found = incoming
-            .body
-            .peek(|prefix, message| {
-                if !prefix.compressed {
-                    return read(message, prefix.length);
-                }
-                if message.len() < prefix.length {
-                    return Ok(None);
-                }
-                let plain = encoding.decode(message, limit)?;
-                read(&plain, plain.len())
-            })
-            .await?;
-        match found {
-            None => Err(Failure::new(
-                Code::Internal,
-                "half-closed without a request message",
-            )),
-            Some((name, _)) if name.is_empty() => Ok(None),
-            Some((name, _)) if name.len() > crate::model::ModelId::MAX_LEN => {
-                let longest = crate::model::ModelId::MAX_LEN;
-                Err(Failure::invalid(format!(
-                    "the model's name is longer than {longest} bytes"
-                )))
+        let found = incoming.body.peek(|prefix, message| {
+            if !prefix.compressed {
+                return read(message, prefix.length);
             }
-            Some(found) => Ok(Some(found)),
+            if message.len() < prefix.length {
+                return Ok(None);
+            }
+            let plain = encoding.decode(message, limit)?;
+            read(&plain, plain.len())
+        })?;
+        let longest = crate::model::ModelId::MAX_LEN;
+        match found {
+            Some((name, _)) if name.len() > longest => Err(Failure::invalid(format!(
+                "the model's name is longer than {longest} bytes"
+            ))),
+            found => Ok(found),
         }
     }
 
@@ -502,12 +584,6 @@ impl Plane {
         headers.extend(failure.trailers());
     }
 
-    fn translate_head(&self, path: &str, head: &mut Head) {
-        if head.end {
-            self.translate_status(path, &mut head.headers);
-        }
-    }
-
     /// A call that broke off, as the client sees it.
     pub fn broken(&self, path: &str, broken: Broken) -> Failure {
         match broken {
@@ -521,29 +597,18 @@ impl Plane {
     }
 }
 
-type Retry = Option<(RequestBody, Option<Lease>)>;
-
 /// Waits for the beginning of a response; of a unary one until it is known whether it succeeded.
-async fn begin(mut exchange: Exchange, unary: bool) -> Result<(Head, Exchange), (Broken, Retry)> {
-    let mut head = match exchange.head().await {
-        Ok(head) => head,
-        Err(broken) => {
-            let retry = exchange.unwind();
-            return Err((broken, retry));
-        }
-    };
-    if !head.end {
-        match exchange.look_ahead(unary).await {
-            // A status without a message: the same as a response of trailers only.
-            Ok(Some(Frame::Trailers(trailers))) if failure::code(trailers) != Some(Code::Ok) => {
-                head.headers.extend(trailers.clone());
-                head.end = true;
-            }
-            Ok(_) => {}
-            Err(broken) => return Err((broken, None)),
-        }
+async fn begin(exchange: &mut Exchange, unary: bool) -> Result<Head, Broken> {
+    let mut head = exchange.head().await?;
+    if !head.end
+        && let Some(Frame::Trailers(trailers)) = exchange.look_ahead(unary).await?
+        && failure::code(trailers) != Some(Code::Ok)
+    {
+        // A status without a message: the same as a response of trailers only.
+        head.headers.extend(trailers.clone());
+        head.end = true;
     }
-    Ok((head, exchange))
+    Ok(head)
 }
 
 fn broken_failure(broken: Broken) -> Failure {

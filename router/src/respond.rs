@@ -54,14 +54,14 @@ pub async fn serve(plane: Arc<Plane>, request: Request<RecvStream>, mut respond:
         Err(failure) => return end(&mut respond, seen, &failure),
     };
     let mut timer = pin!(sleep_until((started + timeout).into()));
-    let path = parts.uri.path().to_owned();
+    let uri = parts.uri.clone();
     let body = RequestBody::stream(stream, plane.options().message_limit, plane.budget().clone());
     let outcome = {
-        let mut work = pin!(plane.call(Incoming {
+        let mut work = pin!(plane.call(Box::new(Incoming {
             parts,
             body,
             deadline
-        }));
+        })));
         poll_fn(|cx| {
             if let Poll::Ready(outcome) = work.as_mut().poll(cx) {
                 return Poll::Ready(Ok(outcome));
@@ -81,7 +81,7 @@ pub async fn serve(plane: Arc<Plane>, request: Request<RecvStream>, mut respond:
     };
     let (head, mut source) = match reply {
         Reply::Live(head, exchange) => {
-            seen.answered(&path, &exchange);
+            seen.answered(uri.path(), &exchange);
             seen.request_bytes(exchange.request_bytes());
             (head, Source::Live(exchange))
         }
@@ -102,7 +102,7 @@ pub async fn serve(plane: Arc<Plane>, request: Request<RecvStream>, mut respond:
         bytes: 0,
     };
     let ended = poll_fn(|cx| {
-        if let Poll::Ready(ended) = relay.poll(cx, &mut source, &plane, &path) {
+        if let Poll::Ready(ended) = relay.poll(cx, &mut source, &plane, uri.path()) {
             return Poll::Ready(Ok(ended));
         }
         if relay.stream.poll_reset(cx).is_ready() {

@@ -53,8 +53,10 @@ const LONGEST_CALL: Duration = Duration::from_hours(24);
 const MIN_COMPRESSED: usize = 1 << 10;
 /// JSON tensors rarely compress better than that.
 const USUAL_RATIO: usize = 16;
-/// Work on more bytes than that takes longer than half a millisecond and leaves the runtime's threads.
-const MAX_INLINE: usize = 64 << 10;
+/// More bytes of JSON than that take about half a millisecond to read, and leave the runtime's threads.
+const MAX_INLINE: usize = 256 << 10;
+/// Compression takes so many times longer than reading JSON.
+const COMPRESSION: usize = 8;
 
 /// Calls methods of the data plane, in process.
 pub trait Backend: Clone + Send + Sync + 'static {
@@ -234,7 +236,7 @@ impl<B: Backend> App<B> {
     }
 }
 
-/// Runs work on `size` bytes where it does not hold up other requests.
+/// Runs work that takes as long as reading `size` bytes of JSON where it does not hold up other requests.
 async fn offload<T: Send + 'static>(
     size: usize,
     work: impl FnOnce() -> T + Send + 'static,
@@ -286,7 +288,9 @@ async fn success(reply: Reply, coding: Option<metadata::Coding>) -> Response {
         if let Some(coding) = coding {
             let plain = body.clone();
             // A body that cannot be compressed goes out as it is.
-            if let Ok(Ok(compressed)) = offload(body.len(), move || body::compress(coding, &plain)).await {
+            if let Ok(Ok(compressed)) =
+                offload(COMPRESSION * body.len(), move || body::compress(coding, &plain)).await
+            {
                 body = compressed;
                 fields.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
             }

@@ -53,15 +53,13 @@ enum Kind {
 }
 
 impl Upstream {
-    /// Starts a call. `whole` holds the request body where it is known completely; else it follows by [`Call::poll_send`].
-    pub async fn start(&self, request: Request<()>, whole: Option<Vec<Bytes>>) -> Result<Call, CallError> {
-        match self {
-            Self::Remote(pool) => pool
-                .start(request, whole)
-                .await
-                .map(|call| Call(Kind::Remote(call))),
-            Self::Local(service) => Ok(Call(Kind::Local(service.start(request, whole)))),
-        }
+    /// Starts a call. `whole` holds the request body where it is known completely; else it follows by
+    /// [`Call::poll_send`]. A call that cannot start says so when its head is asked for.
+    pub fn start(&self, request: Request<()>, whole: Option<Vec<Bytes>>) -> Call {
+        Call(match self {
+            Self::Remote(pool) => Kind::Remote(pool.start(request, whole)),
+            Self::Local(service) => Kind::Local(service.start(request, whole)),
+        })
     }
 }
 
@@ -76,17 +74,6 @@ impl Call {
         match &mut self.0 {
             Kind::Remote(call) => call.poll_send(cx, chunk, end),
             Kind::Local(call) => call.poll_send(cx, chunk, end),
-        }
-    }
-
-    /// Ends the request body.
-    pub fn finish(&mut self) -> Result<(), CallError> {
-        match &mut self.0 {
-            Kind::Remote(call) => call.finish(),
-            Kind::Local(call) => {
-                call.finish();
-                Ok(())
-            }
         }
     }
 

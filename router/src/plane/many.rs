@@ -5,7 +5,7 @@ use futures::{FutureExt as _, StreamExt as _, stream};
 use http::HeaderMap;
 use tonic::Code;
 
-use super::{Incoming, Plane, Reply};
+use super::{Incoming, Plan, Plane, Reply};
 use crate::{
     body::RequestBody,
     edit::Encoding,
@@ -20,7 +20,7 @@ impl Plane {
     /// Sends the same message to each of `ids`, a few at a time.
     pub(super) async fn call_many(
         &self,
-        mut incoming: Incoming,
+        mut incoming: Box<Incoming>,
         kind: NameKind,
         ids: Vec<ModelId>,
     ) -> Result<Reply, Failure> {
@@ -99,22 +99,23 @@ impl Plane {
         };
         let mut parts = incoming.parts.clone();
         let encoding = Encoding::of(&parts.headers);
-        request::strip(&mut parts.headers);
         // Messages can only be merged when they are not compressed.
         parts.headers.remove("grpc-accept-encoding");
         let method = parts.uri.path().to_owned();
-        if parts.uri.authority().is_none() {
-            parts.uri = super::uri(&method)?;
-        }
         let body = RequestBody::complete(message, self.options.message_limit, self.budget.clone())?;
-        let one = Incoming {
+        let one = Box::new(Incoming {
             parts,
             body,
             deadline: incoming.deadline,
+        });
+        let plan = Plan {
+            kind,
+            name: id.as_str().to_owned(),
+            expect: None,
+            encoding,
+            unary: true,
         };
-        let reply = self
-            .exchange(one, (kind, id), lease, None, encoding, true)
-            .await?;
+        let reply = self.exchange(one, plan, lease).await?;
         self.collect(&method, reply).await.map(Some)
     }
 }

@@ -40,11 +40,11 @@ impl Plane {
         *request.uri_mut() = uri(method)?;
         *request.headers_mut() = grpc_headers(metadata);
         let body = RequestBody::complete(frame(&message), limit, self.budget.clone())?;
-        let incoming = Incoming {
+        let incoming = Box::new(Incoming {
             parts: request.into_parts().0,
             body,
             deadline: Some(deadline),
-        };
+        });
         let mut seen = Observation::start(&self.metrics, method);
         seen.request_bytes(message.len() as u64);
         let work = async {

@@ -129,7 +129,7 @@ pub fn infer_request(
         )));
     }
     let json = body.split_to(length);
-    Body::parse(&json, limits)?.finish(header_length.map(|_| body))
+    Body::parse(&json, limits)?.finish(header_length.map(|_| body), limits)
 }
 
 /// The JSON part.
@@ -209,7 +209,7 @@ impl Body {
     }
 
     /// Puts the tensors together, with the binary ones cut from `blobs`.
-    fn finish(self, blobs: Option<Bytes>) -> Result<Decoded, DecodeError> {
+    fn finish(self, blobs: Option<Bytes>, limits: &Limits) -> Result<Decoded, DecodeError> {
         let inputs = self.inputs.ok_or_else(|| missing("the request", "inputs"))?;
         let mut blobs = Blobs {
             given: blobs.is_some(),
@@ -240,6 +240,13 @@ impl Body {
             return Err(DecodeError::Invalid(format!(
                 "{} bytes follow the last binary tensor; the body must end with it",
                 blobs.rest.len()
+            )));
+        }
+        let total: usize = request.raw_input_contents.iter().map(Bytes::len).sum();
+        if total > limits.max_raw_bytes {
+            let limit = limits.max_raw_bytes;
+            return Err(DecodeError::TooLarge(format!(
+                "the tensors take {total} bytes, more than the limit of {limit}"
             )));
         }
         Ok(Decoded {

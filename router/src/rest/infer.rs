@@ -25,7 +25,8 @@ impl<B: Backend> Call<'_, B> {
         })
         .await??;
         let (metadata, response) = self.raw(MODEL_INFER, message).await?;
-        let encoded = offload(response.len(), move || -> Result<_, Failure> {
+        // JSON is a few times longer than what is in it.
+        let encoded = offload(response.len().saturating_mul(4), move || -> Result<_, Failure> {
             Ok(encode::infer_response(&call::decode(response)?, &answer)?)
         })
         .await??;

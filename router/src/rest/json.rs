@@ -98,6 +98,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Calls `element` for each element; it consumes the value.
+    #[inline]
     pub(super) fn array<E: From<SyntaxError>>(
         &mut self,
         mut element: impl FnMut(&mut Self) -> Result<(), E>,
@@ -108,10 +109,14 @@ impl<'a> Cursor<'a> {
         }
         loop {
             element(self)?;
-            if self.eat(b']') {
-                return Ok(());
+            match self.peek() {
+                Some(b',') => self.at += 1,
+                Some(b']') => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                _ => self.error("',' or ']' is expected after an element of an array")?,
             }
-            self.expect(b',', "',' or ']' is expected after an element of an array")?;
         }
     }
 
@@ -142,13 +147,17 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    #[inline]
+    #[allow(
+        clippy::inline_always,
+        reason = "a number that passes through memory costs as much as its digits"
+    )]
+    #[inline(always)]
     pub(super) fn number(&mut self) -> Result<Number<'a>, SyntaxError> {
         self.peek();
         let rest = self.text.get(self.at..).unwrap_or_default();
         match Number::scan(rest) {
             Ok(number) => {
-                self.at += number.text.len();
+                self.at += number.len();
                 Ok(number)
             }
             Err(what) => self.error(what),

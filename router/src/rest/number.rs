@@ -10,74 +10,86 @@ const POWERS: [f64; 23] = [
     1e19, 1e20, 1e21, 1e22,
 ];
 /// Digits that always fit a u64.
-const MAX_DIGITS: u32 = 19;
+const MAX_DIGITS: usize = 19;
 /// Zero bits at the end of a double that lies halfway between two halves (11 bits and one more) or bfloat16s (8).
 const HALFWAY_ZEROS: u32 = 40;
 
 /// A number as it is written; nothing is rounded yet.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Number<'a> {
-    pub(super) text: &'a str,
+    text: &'a [u8],
     negative: bool,
-    /// All digits as one integer, valid up to `MAX_DIGITS` of them.
+    integer: bool,
+    /// All digits as one integer, if they are at most `MAX_DIGITS`.
     mantissa: u64,
-    digits: u32,
+    digits: usize,
     /// Power of ten of `mantissa`.
     exponent: i32,
-    integer: bool,
 }
 
 impl<'a> Number<'a> {
     /// Reads the number that `rest` begins with.
-    #[inline]
+    #[allow(
+        clippy::inline_always,
+        reason = "a number that passes through memory costs as much as its digits"
+    )]
+    #[inline(always)]
     pub(super) fn scan(rest: &'a [u8]) -> Result<Self, &'static str> {
         let negative = rest.first() == Some(&b'-');
-        let mut at = usize::from(negative);
-        let (mut mantissa, mut digits, mut exponent, mut integer) = (0_u64, 0_u32, 0_i32, true);
-        let whole = at;
-        while let Some(digit) = digit(rest, at) {
-            mantissa = mantissa.wrapping_mul(10).wrapping_add(digit);
-            digits += u32::from(mantissa != 0 || digits > 0);
-            at += 1;
-        }
-        match at - whole {
-            0 => return Err(not_a_number(rest)),
-            1 => {}
-            _ if rest.get(whole) == Some(&b'0') => return Err("numbers have no leading zeros"),
-            _ => {}
-        }
-        if rest.get(at) == Some(&b'.') {
-            integer = false;
-            at += 1;
-            let fraction = at;
-            while let Some(digit) = digit(rest, at) {
-                mantissa = mantissa.wrapping_mul(10).wrapping_add(digit);
-                digits += u32::from(mantissa != 0 || digits > 0);
-                at += 1;
+        let whole = usize::from(negative);
+        let (mut at, mut mantissa) = digits(rest, whole, 0);
+        let mut count = at - whole;
+        if count != 1 {
+            if count == 0 {
+                return Err(not_a_number(rest));
             }
+            if rest.get(whole) == Some(&b'0') {
+                return Err("numbers have no leading zeros");
+            }
+        }
+        let (mut exponent, mut integer) = (0, true);
+        if rest.get(at) == Some(&b'.') {
+            let fraction = at + 1;
+            (at, mantissa) = digits(rest, fraction, mantissa);
             if at == fraction {
                 return Err("a digit is expected after the decimal point");
             }
+            integer = false;
+            count += at - fraction;
             exponent = i32::try_from(at - fraction).map_or(i32::MIN, |length| -length);
         }
         if matches!(rest.get(at), Some(b'e' | b'E')) {
-            integer = false;
             let (power, end) = power(rest, at + 1)?;
+            integer = false;
             exponent = exponent.saturating_add(power);
             at = end;
         }
-        let text = rest
-            .get(..at)
-            .and_then(|text| std::str::from_utf8(text).ok())
-            .unwrap_or_default();
+        let text = rest.get(..at).unwrap_or_default();
         Ok(Self {
             text,
             negative,
-            mantissa,
-            digits,
-            exponent,
             integer,
+            mantissa,
+            digits: count,
+            exponent,
         })
+    }
+
+    /// Bytes of the number.
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        self.text.len()
+    }
+
+    /// The number as it is written.
+    pub(super) fn text(&self) -> &'a str {
+        // Only ASCII was taken.
+        std::str::from_utf8(self.text).unwrap_or_default()
+    }
+
+    /// The number for a message.
+    pub(super) fn shown(&self) -> String {
+        self.text().chars().take(40).collect()
     }
 
     /// Written without fraction and exponent?
@@ -95,7 +107,7 @@ impl<'a> Number<'a> {
             let magnitude = i128::from(self.mantissa);
             if self.negative { -magnitude } else { magnitude }
         } else {
-            self.text.parse().ok()?
+            self.text().parse().ok()?
         };
         T::try_from(value).ok()
     }
@@ -114,7 +126,7 @@ impl<'a> Number<'a> {
                     mantissa * power
                 }
             }
-            _ => return self.text.parse().ok().filter(|value: &f64| value.is_finite()),
+            _ => return self.text().parse().ok().filter(|value: &f64| value.is_finite()),
         };
         Some(if self.negative { -magnitude } else { magnitude })
     }
@@ -129,7 +141,7 @@ impl<'a> Number<'a> {
         let halfway = double.to_bits() & 0x1fff_ffff == 0x1000_0000;
         let single = double as f32;
         if halfway || (single.abs() <= f32::MIN_POSITIVE && self.mantissa != 0) {
-            return self.text.parse().ok().filter(|value: &f32| value.is_finite());
+            return self.text().parse().ok().filter(|value: &f32| value.is_finite());
         }
         single.is_finite().then_some(single)
     }
@@ -181,7 +193,7 @@ impl<'a> Number<'a> {
         if write!(exact, "{:.120e}", double.abs()).is_err() {
             return Ordering::Equal;
         }
-        decimal(self.text).cmp(&decimal(&exact))
+        decimal(self.text()).cmp(&decimal(&exact))
     }
 }
 
@@ -213,6 +225,41 @@ fn decimal(text: &str) -> (i64, String) {
 fn digit(rest: &[u8], at: usize) -> Option<u64> {
     let digit = rest.get(at)?.wrapping_sub(b'0');
     (digit < 10).then_some(u64::from(digit))
+}
+
+/// Where the digits at `at` end, and `mantissa` with them appended, modulo 2^64.
+#[inline]
+fn digits(rest: &[u8], mut at: usize, mut mantissa: u64) -> (usize, u64) {
+    while let Some(eight) = rest
+        .get(at..)
+        .and_then(<[u8]>::first_chunk)
+        .copied()
+        .and_then(eight_digits)
+    {
+        mantissa = mantissa.wrapping_mul(100_000_000).wrapping_add(eight);
+        at += 8;
+    }
+    while let Some(digit) = digit(rest, at) {
+        mantissa = mantissa.wrapping_mul(10).wrapping_add(digit);
+        at += 1;
+    }
+    (at, mantissa)
+}
+
+/// Eight digits at once: pairs, then pairs of pairs, within one word.
+#[inline]
+fn eight_digits(text: [u8; 8]) -> Option<u64> {
+    const HIGH: u64 = 0xf0f0_f0f0_f0f0_f0f0;
+    let word = u64::from_le_bytes(text);
+    // '0' to '9' are 0x30 to 0x39: the high half is 3, also after 6 is added.
+    let above = word.wrapping_add(0x0606_0606_0606_0606) & HIGH;
+    if word & HIGH | above >> 4 != 0x3333_3333_3333_3333 {
+        return None;
+    }
+    let ones = word & 0x0f0f_0f0f_0f0f_0f0f;
+    let tens = (ones * 10 + (ones >> 8)) & 0x00ff_00ff_00ff_00ff;
+    let hundreds = (tens * 100 + (tens >> 16)) & 0x0000_ffff_0000_ffff;
+    Some((hundreds * 10_000 + (hundreds >> 32)) & 0xffff_ffff)
 }
 
 /// The power of ten at `at`, and where it ends.

@@ -54,7 +54,7 @@ fn number(number: &Number<'_>) -> Result<ParameterChoice, DecodeError> {
         number.double().map(ParameterChoice::DoubleParam)
     };
     choice.ok_or_else(|| {
-        let shown: String = number.text.chars().take(40).collect();
+        let shown = number.shown();
         DecodeError::Invalid(format!("{shown} is out of the range of 64 bits"))
     })
 }

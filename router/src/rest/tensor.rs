@@ -102,7 +102,7 @@ fn floats<const N: usize>(
 
 #[cold]
 fn out_of_range(number: &Number<'_>, datatype: Datatype) -> DecodeError {
-    let shown: String = number.text.chars().take(40).collect();
+    let shown = number.shown();
     let integers = !matches!(
         datatype,
         Datatype::Fp16 | Datatype::Bf16 | Datatype::Fp32 | Datatype::Fp64
@@ -121,8 +121,7 @@ fn fixed(
     mut element: impl FnMut(&mut Cursor<'_>, &mut Vec<u8>) -> Result<(), DecodeError>,
 ) -> Result<Vec<u8>, DecodeError> {
     let size = expected.datatype.size().unwrap_or(1);
-    let most = at_most(cursor, expected)?;
-    let mut out = Vec::with_capacity(bounded(most, size, expected)?);
+    let mut out = Vec::with_capacity(room(cursor, size, expected)?);
     let nested = match opening(cursor)? {
         (0, _) if expected.shape.is_empty() => {
             element(cursor, &mut out)?;
@@ -139,7 +138,7 @@ fn fixed(
 /// Elements that are strings, or arrays of byte values.
 fn strings(cursor: &mut Cursor<'_>, expected: &Expected<'_>) -> Result<Vec<u8>, DecodeError> {
     // A length before each.
-    let least = bounded(at_most(cursor, expected)?, 4, expected)?;
+    let least = room(cursor, 4, expected)?;
     let mut out = Vec::with_capacity(least.saturating_mul(2).min(cursor.remaining()));
     let mut element = |cursor: &mut Cursor<'_>| {
         string(cursor, expected, &mut out)?;
@@ -166,21 +165,15 @@ fn strings(cursor: &mut Cursor<'_>, expected: &Expected<'_>) -> Result<Vec<u8>, 
     Ok(out)
 }
 
-/// The number of elements; an error if the text is too short for them. An element takes a digit and a comma at least,
-/// so a small body cannot ask for a large buffer.
-fn at_most(cursor: &Cursor<'_>, expected: &Expected<'_>) -> Result<usize, DecodeError> {
-    let (shape, elements) = (expected.shape, expected.elements);
-    if elements <= cursor.remaining() / 2 + 1 {
-        return Ok(elements);
+/// Bytes for the elements, within the limit. An element takes a digit and a comma at least, so a small body cannot ask
+/// for a large buffer; it is parsed anyway, because how many elements it has is worth an error that says so.
+fn room(cursor: &Cursor<'_>, size: usize, expected: &Expected<'_>) -> Result<usize, DecodeError> {
+    let possible = cursor.remaining() / 2 + 1;
+    if expected.elements > possible {
+        return Ok(possible.saturating_mul(size).min(expected.limit));
     }
-    Err(DecodeError::Invalid(format!(
-        "shape {shape:?} takes {elements} elements, but data is too short for so many"
-    )))
-}
-
-/// Bytes of so many elements, within the limit.
-fn bounded(elements: usize, size: usize, expected: &Expected<'_>) -> Result<usize, DecodeError> {
-    let bytes = elements
+    let bytes = expected
+        .elements
         .checked_mul(size)
         .filter(|&bytes| bytes <= expected.limit);
     bytes.ok_or_else(|| too_large(expected))
@@ -194,7 +187,7 @@ fn string(cursor: &mut Cursor<'_>, expected: &Expected<'_>, out: &mut Vec<u8>) -
             let number = cursor.number()?;
             let byte = number.integer::<u8>();
             out.push(
-                byte.ok_or_else(|| DecodeError::Invalid(format!("{} is not a byte value", number.text)))?,
+                byte.ok_or_else(|| DecodeError::Invalid(format!("{} is not a byte value", number.shown())))?,
             );
             Ok::<_, DecodeError>(())
         })?,

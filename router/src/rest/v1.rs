@@ -41,7 +41,7 @@ impl<B: Backend> Call<'_, B> {
         })
         .await??;
         let (headers, response): (HeaderMap, Bytes) = self.raw(MODEL_INFER, message).await?;
-        let predictions = offload(response.len(), move || -> Result<_, Failure> {
+        let predictions = offload(response.len().saturating_mul(4), move || -> Result<_, Failure> {
             Ok(predictions(&call::decode(response)?)?)
         })
         .await??;

@@ -152,7 +152,7 @@ impl LocalCall {
         Poll::Ready(Ok(()))
     }
 
-    pub(super) fn finish(&mut self) {
+    fn finish(&mut self) {
         if let Some(sender) = self.sender.take()
             && let Some(channel) = sender.get_ref()
         {

@@ -8,12 +8,13 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use h2::{
     RecvStream, SendStream,
     client::{ResponseFuture, SendRequest},
@@ -109,25 +110,26 @@ impl Pool {
         Self(inner)
     }
 
-    pub(super) async fn start(
-        &self,
-        request: Request<()>,
-        whole: Option<Vec<Bytes>>,
-    ) -> Result<RemoteCall, CallError> {
-        let sender = match self.pick() {
-            Some(sender) => sender,
-            None => self.wait().await?,
-        };
-        let mut ready = sender.ready().await?;
-        let (response, send) = ready.send_request(request, false)?;
-        let mut call = RemoteCall {
-            send,
-            state: Receive::Head(response),
-        };
-        if let Some(chunks) = whole {
-            call.send_whole(chunks)?;
+    pub(super) fn start(&self, request: Request<()>, whole: Option<Vec<Bytes>>) -> RemoteCall {
+        if let Some(mut sender) = self.pick()
+            && let Poll::Ready(Ok(())) = sender.poll_ready(&mut Context::from_waker(Waker::noop()))
+        {
+            return match open(sender, request, whole) {
+                Ok(open) => RemoteCall(open),
+                Err(error) => RemoteCall(State::Failed(Some(error))),
+            };
         }
-        Ok(call)
+        // No connection, or none that takes another stream now.
+        let pool = self.clone();
+        RemoteCall(State::Connecting(Box::pin(async move {
+            let sender = match pool.pick() {
+                Some(sender) => sender,
+                None => pool.wait().await?,
+            };
+            let ready = time::timeout(pool.0.options.connect_timeout, sender.ready()).await;
+            let ready = ready.map_err(|_| CallError::Unreachable("it takes no more streams".into()))??;
+            open(ready, request, whole)
+        })))
     }
 
     fn pick(&self) -> Option<SendRequest<Bytes>> {
@@ -229,10 +231,32 @@ where
     Ok((sender, Box::pin(driver)))
 }
 
+/// Opens a stream, and hands a body over that is in memory anyway: HTTP/2 sends it as the window allows.
+fn open(
+    mut sender: SendRequest<Bytes>,
+    request: Request<()>,
+    whole: Option<Vec<Bytes>>,
+) -> Result<State, CallError> {
+    let (response, mut send) = sender.send_request(request, false)?;
+    if let Some(chunks) = whole {
+        let last = chunks.len().saturating_sub(1);
+        if chunks.is_empty() {
+            send.send_data(Bytes::new(), true)?;
+        }
+        for (i, chunk) in chunks.into_iter().enumerate() {
+            send.send_data(chunk, i == last)?;
+        }
+    }
+    Ok(State::Open(send, Receive::Head(response)))
+}
+
 /// A call over HTTP/2.
-pub(super) struct RemoteCall {
-    send: SendStream<Bytes>,
-    state: Receive,
+pub(super) struct RemoteCall(State);
+
+enum State {
+    Connecting(BoxFuture<'static, Result<State, CallError>>),
+    Open(SendStream<Bytes>, Receive),
+    Failed(Option<CallError>),
 }
 
 enum Receive {
@@ -248,16 +272,19 @@ impl fmt::Debug for RemoteCall {
 }
 
 impl RemoteCall {
-    /// Hands a body over that is in memory anyway: HTTP/2 sends it as the window allows.
-    fn send_whole(&mut self, chunks: Vec<Bytes>) -> Result<(), CallError> {
-        let last = chunks.len().saturating_sub(1);
-        if chunks.is_empty() {
-            return self.finish();
+    /// Ready when the stream is open.
+    fn poll_open(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(&mut SendStream<Bytes>, &mut Receive), CallError>> {
+        if let State::Connecting(connecting) = &mut self.0 {
+            self.0 = ready!(connecting.as_mut().poll(cx)).unwrap_or_else(|error| State::Failed(Some(error)));
         }
-        for (i, chunk) in chunks.into_iter().enumerate() {
-            self.send.send_data(chunk, i == last)?;
-        }
-        Ok(())
+        Poll::Ready(match &mut self.0 {
+            State::Open(send, receive) => Ok((send, receive)),
+            State::Failed(error) => Err(error.take().unwrap_or(CallError::Refused)),
+            State::Connecting(_) => Err(CallError::Refused),
+        })
     }
 
     pub(super) fn poll_send(
@@ -266,24 +293,30 @@ impl RemoteCall {
         chunk: &mut Bytes,
         end: bool,
     ) -> Poll<Result<(), CallError>> {
+        if let State::Failed(_) = self.0 {
+            // The head says why; until then there is nothing to send to.
+            chunk.clear();
+            return Poll::Ready(Ok(()));
+        }
+        let (send, _) = ready_ok!(self.poll_open(cx));
         loop {
             if chunk.is_empty() {
-                return Poll::Ready(if end { self.finish() } else { Ok(()) });
+                return Poll::Ready(if end {
+                    send.send_data(Bytes::new(), true).map_err(Into::into)
+                } else {
+                    Ok(())
+                });
             }
-            self.send.reserve_capacity(chunk.len());
-            let window = self.send.capacity();
+            send.reserve_capacity(chunk.len());
+            let window = send.capacity();
             if window >= chunk.len() {
-                return Poll::Ready(
-                    self.send
-                        .send_data(std::mem::take(chunk), end)
-                        .map_err(Into::into),
-                );
+                return Poll::Ready(send.send_data(std::mem::take(chunk), end).map_err(Into::into));
             }
             if window > 0 {
-                self.send.send_data(chunk.split_to(window), false)?;
+                send.send_data(chunk.split_to(window), false)?;
                 continue;
             }
-            match ready!(self.send.poll_capacity(cx)) {
+            match ready!(send.poll_capacity(cx)) {
                 Some(Ok(_)) => {}
                 Some(Err(error)) => return Poll::Ready(Err(error.into())),
                 // The server has ended the stream already: what it says of it comes with the response.
@@ -295,24 +328,19 @@ impl RemoteCall {
         }
     }
 
-    pub(super) fn finish(&mut self) -> Result<(), CallError> {
-        self.send.send_data(Bytes::new(), true).map_err(Into::into)
-    }
-
     pub(super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, CallError>> {
-        let Receive::Head(response) = &mut self.state else {
+        let (_, receive) = ready_ok!(self.poll_open(cx));
+        let Receive::Head(response) = receive else {
             return Poll::Ready(Err(CallError::Broken("the response began twice".into())));
         };
         let (parts, body) = ready_ok!(std::pin::Pin::new(response).poll(cx)).into_parts();
-        let grpc = parts
-            .headers
-            .get("content-type")
-            .is_some_and(|v| v.as_bytes().starts_with(b"application/grpc"));
+        let content_type = parts.headers.get("content-type");
+        let grpc = content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"));
         if parts.status != StatusCode::OK && !grpc {
             return Poll::Ready(Err(CallError::NotGrpc(parts.status)));
         }
         let end = body.is_end_stream();
-        self.state = if end { Receive::Done } else { Receive::Body(body) };
+        *receive = if end { Receive::Done } else { Receive::Body(body) };
         Poll::Ready(Ok(Head {
             headers: parts.headers,
             end,
@@ -320,7 +348,10 @@ impl RemoteCall {
     }
 
     pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, CallError>>> {
-        let Receive::Body(body) = &mut self.state else {
+        let State::Open(_, receive) = &mut self.0 else {
+            return Poll::Ready(None);
+        };
+        let Receive::Body(body) = receive else {
             return Poll::Ready(None);
         };
         match ready!(body.poll_data(cx)) {
@@ -336,7 +367,7 @@ impl RemoteCall {
             Ok(trailers) => trailers,
             Err(error) => return Poll::Ready(Some(Err(error.into()))),
         };
-        self.state = Receive::Done;
+        *receive = Receive::Done;
         Poll::Ready(trailers.map(|trailers| Ok(Frame::Trailers(trailers))))
     }
 }

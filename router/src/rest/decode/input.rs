@@ -167,7 +167,7 @@ fn parse_shape(cursor: &mut Cursor<'_>) -> Result<Vec<i64>, DecodeError> {
         let number = cursor.number()?;
         let size = number.integer::<i64>();
         shape.push(size.ok_or_else(|| {
-            let shown: String = number.text.chars().take(40).collect();
+            let shown = number.shown();
             DecodeError::Invalid(format!("shape: {shown} is not a 64-bit integer"))
         })?);
         if shape.len() > MAX_RANK {

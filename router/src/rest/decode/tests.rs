@@ -198,6 +198,11 @@ fn tensors_together_stay_below_the_limit() {
     let two = format!(r#"{{"inputs":[{},{}]}}"#, input("a"), input("b"));
     let error = infer_request(two.into(), None, &limits).expect_err("16 bytes");
     assert!(matches!(error, DecodeError::TooLarge(_)), "{error:?}");
+    let json =
+        r#"{"inputs":[{"name":"a","shape":[13],"datatype":"INT8","parameters":{"binary_data_size":13}}]}"#;
+    let body = [json.as_bytes(), &[0; 13]].concat();
+    let error = infer_request(body.into(), Some(json.len()), &limits).expect_err("13 bytes");
+    assert!(matches!(error, DecodeError::TooLarge(_)), "{error:?}");
     let many = r#"{"inputs":[],"outputs":[{"name":"a"},{"name":"b"},{"name":"c"}]}"#;
     let error = infer_request(many.into(), None, &limits).expect_err("three outputs");
     assert_eq!(error, DecodeError::TooLarge("more than 2 outputs".to_owned()));

@@ -4,7 +4,7 @@ use super::*;
 
 fn scan(text: &str) -> Number<'_> {
     let number = Number::scan(text.as_bytes()).unwrap_or_else(|error| panic!("{text}: {error}"));
-    assert_eq!(number.text, text);
+    assert_eq!(number.text(), text);
     number
 }
 

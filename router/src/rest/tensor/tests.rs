@@ -180,11 +180,21 @@ fn a_declared_gigabyte_is_refused_before_anything_is_allocated() {
         Datatype::Fp32,
         &[1 << 28],
         "[1]",
-        "takes 268435456 elements, but data is too short for so many",
+        "takes 268435456 elements, but data has 1",
     );
-    reject(Datatype::Fp64, &[i64::MAX / 8], "[1]", "too short for so many");
-    reject(Datatype::Bytes, &[1 << 30], r#"["a"]"#, "too short for so many");
-    // Text that is long enough meets the limit.
+    reject(
+        Datatype::Fp64,
+        &[i64::MAX / 8],
+        "[1,2]",
+        "elements, but data has 2",
+    );
+    reject(
+        Datatype::Bytes,
+        &[1 << 30],
+        r#"["a"]"#,
+        "elements, but data has 1",
+    );
+    // Text that is long enough meets the limit before it is parsed.
     let long = " ".repeat(300_000);
     reject(
         Datatype::Fp64,
@@ -192,13 +202,29 @@ fn a_declared_gigabyte_is_refused_before_anything_is_allocated() {
         &long,
         "FP64 of shape [140000] takes more than the limit of 1048576 bytes",
     );
-    let limited = format!("[{}]", vec![r#""0123456789""#; 100_000].join(","));
+    let strings = format!("[{}]", vec![r#""0123456789""#; 100_000].join(","));
     reject(
         Datatype::Bytes,
         &[100_000],
-        &limited,
+        &strings,
         "more than the limit of 1048576 bytes",
     );
+}
+
+#[test]
+fn buffers_follow_the_body_not_the_shape() {
+    for elements in [1, 1 << 17, usize::MAX] {
+        let shape = [i64::MAX];
+        let expected = Expected {
+            datatype: Datatype::Fp64,
+            shape: &shape,
+            elements,
+            base64: false,
+            limit: 1 << 20,
+        };
+        let room = room(&Cursor::new(b"[1]"), 8, &expected).expect("within the limit");
+        assert!(room <= 16, "{room}");
+    }
 }
 
 #[test]

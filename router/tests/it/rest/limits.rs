@@ -236,7 +236,7 @@ async fn bodies_share_a_budget_and_small_ones_need_none() {
 
 #[tokio::test]
 async fn large_bodies_are_worked_on_elsewhere() {
-    let count = 50_000;
+    let count = 100_000;
     let data = vec!["1.5"; count].join(",");
     let body =
         format!(r#"{{"inputs":[{{"name":"x","shape":[{count}],"datatype":"FP32","data":[{data}]}}]}}"#);
