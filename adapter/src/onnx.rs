@@ -42,7 +42,7 @@ use api::{
 };
 use parking_lot::{Mutex, RwLock};
 use tokio::{sync::Semaphore, time};
-use tonic::Status;
+use tonic::{Status, codec::CompressionEncoding};
 
 pub use self::options::{OnnxOptions, OptionsError};
 use self::{
@@ -258,6 +258,7 @@ impl OnnxRuntime {
     pub fn inference_service(&self) -> GrpcInferenceServiceServer<Self> {
         let limit = self.shared.options.max_message_bytes;
         GrpcInferenceServiceServer::new(self.clone())
+            .accept_compressed(CompressionEncoding::Gzip)
             .max_decoding_message_size(limit)
             .max_encoding_message_size(limit)
     }

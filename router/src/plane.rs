@@ -498,12 +498,13 @@ impl Plane {
         }))
     }
 
-    /// The name for one version, where it is registered; else the runtime judges the version.
+    /// The name for one version, where versions are registered; else the name alone, and the runtime judges the version.
     fn with_version(&self, name: &str, version: &str) -> Option<String> {
         let versioned = versioned_name(name, version);
-        self.mesh
-            .lookup(&versioned, NameKind::Either)
-            .map(|_| versioned.into_owned())
+        // A version that is not known is answered so here, without a call that would have the runtime suspected of
+        // forgetting models.
+        let known = self.mesh.lookup(&versioned, NameKind::Either).is_some() || self.mesh.has_versions(name);
+        known.then(|| versioned.into_owned())
     }
 
     /// Name and version in what has arrived of the first message; `None` when more of it is needed.

@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use adapter::onnx::OnnxOptions;
 use kit::args::ByteSize;
 use serde::{Deserialize, Deserializer, de};
 
@@ -18,8 +19,8 @@ pub const DEFAULT_GRPC: u16 = api::names::ports::GRPC;
 /// REST port when nothing is said.
 pub const DEFAULT_REST: u16 = api::names::ports::REST;
 
-/// Least memory for models. Below it, the runtime's own default size of one model would not fit.
-const MIN_CAPACITY: ByteSize = ByteSize(16 << 20);
+/// Least memory for models: what the router insists on, ten models of the runtime's default size.
+const MIN_CAPACITY: ByteSize = ByteSize(10 * OnnxOptions::DEFAULT_MODEL_BYTES);
 
 /// Most threads; far more than machines have cores.
 pub const MAX_THREADS: u16 = 1024;

@@ -32,6 +32,7 @@ use router::{
 };
 use serde::Serialize;
 use tokio::net::TcpListener;
+use tonic::codec::CompressionEncoding;
 
 use crate::{
     banner::Banner, config::Config, names::StableNames, registry::MeshRegistry, runtime::InProcess,
@@ -184,6 +185,8 @@ async fn start_router(
 
 fn inference_service(onnx: OnnxRuntime) -> GrpcInferenceServiceServer<StableNames> {
     GrpcInferenceServiceServer::new(StableNames::new(onnx))
+        // The router passes compressed messages on as they are.
+        .accept_compressed(CompressionEncoding::Gzip)
         .max_decoding_message_size(MAX_MESSAGE)
         .max_encoding_message_size(MAX_MESSAGE)
 }

@@ -45,6 +45,9 @@ const RESCAN: Duration = Duration::from_mins(1);
 /// Between scans when the system gives no events at all.
 const RESCAN_WITHOUT_EVENTS: Duration = Duration::from_secs(2);
 
+/// After an event, one more look: a new folder is heard only once it is watched, and files in it may have been earlier.
+const ECHO: Duration = Duration::from_secs(1);
+
 /// Until an operation that failed is tried again.
 const RETRY: Duration = Duration::from_secs(5);
 
@@ -86,6 +89,8 @@ pub struct Watch<R> {
     warned: BTreeSet<String>,
     /// The folder was registered as a whole; from now on every change is news.
     started: bool,
+    /// There are no file events, and that was said.
+    deaf: bool,
     epoch: Instant,
 }
 
@@ -100,6 +105,7 @@ impl<R: Registry> Watch<R> {
             switching: BTreeMap::new(),
             warned: BTreeSet::new(),
             started: false,
+            deaf: false,
             epoch: Instant::now(),
         };
         let scan = watch.scan().await?;
@@ -122,16 +128,11 @@ impl<R: Registry> Watch<R> {
 
     /// Follows the folder until `drain` starts.
     pub async fn run(mut self, drain: Drain) {
-        let (events, rescan) = match Events::watch(&self.root) {
-            Ok(events) => (events, RESCAN),
-            Err(err) => {
-                warn!(error = %err, "no file events, scanning the models folder by the clock");
-                (Events::none(), RESCAN_WITHOUT_EVENTS)
-            }
-        };
+        let mut events = Events::none();
         // What changed between the first scan and the start of the watch is found at once.
         let mut next_scan = Instant::now();
         loop {
+            let mut heard = false;
             let next = if self.switching.is_empty() {
                 next_scan
             } else {
@@ -140,24 +141,52 @@ impl<R: Registry> Watch<R> {
             tokio::select! {
                 () = drain.started() => return,
                 () = tokio::time::sleep_until(next) => {}
-                () = events.wait() => {
-                    tokio::time::sleep(BURST).await;
-                    next_scan = Instant::now();
-                }
+                () = events.wait() => heard = true,
+            }
+            if heard {
+                tokio::time::sleep(BURST).await;
             }
             self.report_switches().await;
-            if Instant::now() < next_scan {
+            if !heard && Instant::now() < next_scan {
                 continue;
             }
             let started = Instant::now();
+            events = self.renew(events).await;
             let wake = self.look(&events).await;
             let pause = started.elapsed() * PAUSE_FACTOR;
             tokio::select! {
                 () = drain.started() => return,
                 () = tokio::time::sleep(pause) => {}
             }
-            next_scan = wake.unwrap_or(started + rescan).min(started + rescan);
+            let rescan = if events.is_deaf() {
+                RESCAN_WITHOUT_EVENTS
+            } else {
+                RESCAN
+            };
+            let echo = heard.then_some(started + ECHO);
+            next_scan = wake.into_iter().chain(echo).fold(started + rescan, Instant::min);
         }
+    }
+
+    /// The same events, or those of the folder that lies where the watched one lay.
+    async fn renew(&mut self, events: Events) -> Events {
+        let root = self.root.clone();
+        let told = std::mem::replace(&mut self.deaf, true);
+        let watching = task::spawn_blocking(move || {
+            if events.are_of(&root) {
+                return events;
+            }
+            Events::watch(&root).unwrap_or_else(|err| {
+                // Once: without events this is tried again at every scan.
+                if !told {
+                    warn!(error = %err, "no file events, scanning the models folder by the clock");
+                }
+                Events::none()
+            })
+        });
+        let events = watching.await.unwrap_or_else(|_| Events::none());
+        self.deaf = events.is_deaf();
+        events
     }
 
     /// One look at the folder; returns when the next one is due, if something is on its way.

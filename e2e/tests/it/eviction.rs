@@ -8,7 +8,7 @@ use crate::support::{
 const MODELS: usize = 5;
 
 /// Megabytes of weights of one model: far more than what else a loaded model costs.
-const WEIGHT: usize = 4;
+const WEIGHT: usize = 8;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn five_models_answer_in_turn_with_memory_for_two() {

@@ -17,7 +17,7 @@ where
     F: Future<Output = f64> + Send + 'static,
 {
     let folder = stowage::models_folder();
-    onnx::place(folder.path(), "heavy.onnx", &onnx::weighing(16));
+    onnx::place(folder.path(), "heavy.onnx", &onnx::weighing(64));
     let mut server = Stowage::start(folder.path(), "4GiB").await;
     let calls: Vec<_> = (0..4)
         .map(|_| tokio::spawn(ask(server.addresses.clone())))

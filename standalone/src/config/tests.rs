@@ -138,7 +138,7 @@ fn wrong_settings_are_refused() {
         capacity: Some(ByteSize(1 << 20)),
         ..args(&dir)
     });
-    assert_eq!(text, "--capacity 1MiB is too small; at least 16MiB is needed");
+    assert_eq!(text, "--capacity 1MiB is too small; at least 10MB is needed");
     let text = refused(ServeArgs {
         models: Some("nowhere".into()),
         ..ServeArgs::default()

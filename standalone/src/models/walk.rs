@@ -59,56 +59,18 @@ pub fn scan(root: &Path) -> io::Result<Scan> {
 pub fn walk(root: &Path) -> io::Result<Walk> {
     let root = root.canonicalize()?;
     let mut walk = Walk::default();
-    // Breadth does not matter, order is restored below: a stack keeps the memory small.
-    let mut folders = vec![(root.clone(), String::new(), 1)];
-    while let Some((folder, prefix, depth)) = folders.pop() {
-        let entries = match fs::read_dir(&folder) {
-            Ok(entries) => entries,
-            Err(err) if depth == 1 => return Err(err),
-            Err(err) if err.kind() == io::ErrorKind::NotFound => continue,
-            Err(err) => {
-                walk.unreadable(prefix.trim_end_matches('/'), &err);
-                continue;
-            }
-        };
-        for entry in entries {
-            let entry = match entry {
-                Ok(entry) => entry,
-                Err(err) if depth == 1 => return Err(err),
-                Err(err) => {
-                    walk.unreadable(prefix.trim_end_matches('/'), &err);
-                    break;
-                }
-            };
-            let Ok(name) = entry.file_name().into_string() else {
-                walk.warnings.push(format!(
-                    "{prefix}{}: the name is not UTF-8, ignored",
-                    entry.file_name().display()
-                ));
-                continue;
-            };
-            if is_ignored(&name) {
-                continue;
-            }
-            let path = format!("{prefix}{name}");
-            match inspect(&root, &entry.path()) {
-                Ok(Some(meta)) if meta.is_dir() && depth < MAX_DEPTH => {
-                    folders.push((entry.path(), format!("{path}/"), depth + 1));
-                }
-                Ok(Some(meta)) if meta.is_file() => walk.files.push(file(path, &meta)),
-                // Deeper folders, sockets, devices; or it went away since it was listed.
-                Ok(_) => {}
-                Err(Refused::Outside(to)) => walk.warnings.push(format!(
-                    "{path}: the link leads out of the models folder, to {}; ignored",
-                    to.display()
-                )),
-                Err(Refused::Io(err)) => walk.unreadable(&path, &err),
-            }
-            if walk.files.len() > MAX_FILES {
-                return Err(io::Error::other(format!(
-                    "more than {MAX_FILES} files; is this a folder of models?"
-                )));
-            }
+    // In no particular order, which is restored below.
+    let mut folders = vec![Folder {
+        at: root.clone(),
+        prefix: String::new(),
+        depth: 1,
+    }];
+    while let Some(folder) = folders.pop() {
+        match walk.list(&root, &folder, &mut folders) {
+            Ok(()) => {}
+            Err(err) if folder.depth == 1 || walk.files.len() > MAX_FILES => return Err(err),
+            Err(err) if err.kind() == io::ErrorKind::NotFound => {}
+            Err(err) => walk.unreadable(folder.prefix.trim_end_matches('/'), &err),
         }
     }
     walk.files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
@@ -117,7 +79,55 @@ pub fn walk(root: &Path) -> io::Result<Walk> {
     Ok(walk)
 }
 
+/// A folder that is to be listed.
+struct Folder {
+    at: PathBuf,
+    /// Its path relative to the models folder, with a slash at the end; empty for the models folder itself.
+    prefix: String,
+    depth: usize,
+}
+
 impl Walk {
+    /// Takes the files of a folder, and adds its folders to those that are to be listed.
+    fn list(&mut self, root: &Path, folder: &Folder, folders: &mut Vec<Folder>) -> io::Result<()> {
+        for entry in fs::read_dir(&folder.at)? {
+            let entry = entry?;
+            let path = match entry.file_name().into_string() {
+                Ok(name) if is_ignored(&name) => continue,
+                Ok(name) => format!("{}{name}", folder.prefix),
+                Err(name) => {
+                    let shown = format!("{}{}", folder.prefix, name.display());
+                    self.warnings
+                        .push(format!("{shown}: the name is not UTF-8, ignored"));
+                    continue;
+                }
+            };
+            match inspect(root, &entry.path()) {
+                Ok(Some(meta)) if meta.is_dir() && folder.depth < MAX_DEPTH => {
+                    folders.push(Folder {
+                        at: entry.path(),
+                        prefix: path + "/",
+                        depth: folder.depth + 1,
+                    });
+                }
+                Ok(Some(meta)) if meta.is_file() => self.files.push(file(path, &meta)),
+                // Deeper folders, sockets, devices; or it went away since it was listed.
+                Ok(_) => {}
+                Err(Refused::Outside(to)) => self.warnings.push(format!(
+                    "{path}: the link leads out of the models folder, to {}; ignored",
+                    to.display()
+                )),
+                Err(Refused::Io(err)) => self.unreadable(&path, &err),
+            }
+            if self.files.len() > MAX_FILES {
+                return Err(io::Error::other(format!(
+                    "more than {MAX_FILES} files; is this a folder of models?"
+                )));
+            }
+        }
+        Ok(())
+    }
+
     fn unreadable(&mut self, path: &str, err: &io::Error) {
         self.warnings.push(format!("{path}: cannot be read: {err}"));
         self.unreadable.push(path.to_owned());

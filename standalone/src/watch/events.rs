@@ -2,6 +2,8 @@
 
 use std::{
     collections::BTreeSet,
+    io,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -20,8 +22,22 @@ const MAX_MOVED: usize = 4_096;
 #[derive(Debug)]
 pub(super) struct Events {
     shared: Arc<Shared>,
+    watching: Option<Watching>,
+}
+
+#[derive(Debug)]
+struct Watching {
+    folder: Identity,
     /// Watches for as long as it lives.
-    _watcher: Option<RecommendedWatcher>,
+    _watcher: RecommendedWatcher,
+}
+
+/// Device and inode: another folder of the same name is another folder.
+type Identity = (u64, u64);
+
+fn identity(root: &Path) -> io::Result<Identity> {
+    let meta = root.metadata()?;
+    Ok((meta.dev(), meta.ino()))
 }
 
 #[derive(Debug, Default)]
@@ -45,6 +61,7 @@ impl Moved {
 impl Events {
     /// Starts to watch `root` and everything below it.
     pub(super) fn watch(root: &Path) -> notify::Result<Self> {
+        let folder = identity(root).map_err(notify::Error::io)?;
         let root = root.canonicalize().map_err(notify::Error::io)?;
         let shared = Arc::new(Shared::default());
         let handler = {
@@ -57,7 +74,10 @@ impl Events {
         watcher.watch(&root, RecursiveMode::Recursive)?;
         Ok(Self {
             shared,
-            _watcher: Some(watcher),
+            watching: Some(Watching {
+                folder,
+                _watcher: watcher,
+            }),
         })
     }
 
@@ -65,8 +85,21 @@ impl Events {
     pub(super) fn none() -> Self {
         Self {
             shared: Arc::default(),
-            _watcher: None,
+            watching: None,
         }
+    }
+
+    /// Nothing is ever heard.
+    pub(super) fn is_deaf(&self) -> bool {
+        self.watching.is_none()
+    }
+
+    /// Whether the folder that lies at `root` now is the one that is watched. One that is away is not judged.
+    pub(super) fn are_of(&self, root: &Path) -> bool {
+        let Some(Watching { folder, .. }) = &self.watching else {
+            return false;
+        };
+        identity(root).map_or(true, |now| now == *folder)
     }
 
     /// Waits until something happened since the last wait.

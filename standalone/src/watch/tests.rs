@@ -175,16 +175,21 @@ async fn asks_how_a_switch_went_until_it_ended() {
 }
 
 #[tokio::test]
-async fn a_folder_that_goes_away_keeps_what_was_served() {
+async fn another_folder_in_the_same_place_is_followed() {
     let mut following = Following::start(&["a.onnx"]).await;
     let root = following.dir.path().to_owned();
-    let aside = root.with_extension("aside");
+    let (new, aside) = (root.with_extension("new"), root.with_extension("aside"));
+    put(&new, "a.onnx", "other");
     fs::rename(&root, &aside).unwrap();
-    fs::rename(&aside, &root).unwrap();
-    put(&root, "b.onnx", "new");
-    let known = following.until(|known| known.models.contains_key("b")).await;
-    assert!(known.models.contains_key("a"));
+    fs::rename(&new, &root).unwrap();
+    // A change in the old folder is the last that is heard of it.
+    put(&aside, "b.onnx", "elsewhere");
+    following.until(|known| known.models["a"].bytes == 5).await;
+    put(&root, "c.onnx", "new");
+    let known = following.until(|known| known.models.contains_key("c")).await;
+    assert!(!known.models.contains_key("b"));
     following.stop().await;
+    fs::remove_dir_all(&aside).unwrap();
 }
 
 #[tokio::test]

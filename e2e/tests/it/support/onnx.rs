@@ -176,22 +176,23 @@ pub(crate) fn unsupported() -> Vec<u8> {
     model(vec![node("Transmogrify", ["x", "c"], "y")], vec![constant])
 }
 
-/// `y = x`, by way of so many mebibytes of weights.
+/// `y = x`, by way of a square matrix of so many mebibytes.
 pub(crate) fn weighing(mebibytes: usize) -> Vec<u8> {
-    let floats = mebibytes << 17; // Two matrices of 4-byte numbers.
-    let wide = tensor(
-        "w",
-        [1, floats],
-        (0..floats).map(|i| if i == 0 { 1.0 } else { 0.0 }),
-    );
-    // No two alike, so that nothing can be folded.
-    let tall = tensor(
-        "t",
-        [floats, 1],
-        (0..floats).map(|i| if i == 0 { 1.0 } else { (i % 8191) as f32 }),
-    );
-    let nodes = vec![node("MatMul", ["x", "w"], "h"), node("MatMul", ["h", "t"], "y")];
-    model(nodes, vec![wide, tall])
+    let side = (mebibytes << 18).isqrt(); // Numbers of 4 bytes.
+    let first = |i: usize| if i == 0 { 1.0 } else { 0.0 };
+    // No two rows alike, so that nothing can be folded.
+    let square = (0..side * side).map(|i| if i == 0 { 1.0 } else { (i % 8191) as f32 });
+    let weights = vec![
+        tensor("a", [1, side], (0..side).map(first)),
+        tensor("b", [side, side], square),
+        tensor("c", [side, 1], (0..side).map(first)),
+    ];
+    let nodes = vec![
+        node("MatMul", ["x", "a"], "xa"),
+        node("MatMul", ["xa", "b"], "xab"),
+        node("MatMul", ["xab", "c"], "y"),
+    ];
+    model(nodes, weights)
 }
 
 /// Writes a model as a server's folder should be written to: complete under another name, then renamed.
