@@ -39,7 +39,7 @@ enum Interrupted {
 /// Answers a stream to its end.
 pub async fn serve(plane: Arc<Plane>, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
     let (parts, stream) = request.into_parts();
-    let mut seen = Observation::start(plane.metrics(), parts.uri.path());
+    let mut seen = Observation::start(plane.metrics(), parts.uri.path(), &parts.headers);
     if let Some(refusal) = not_grpc(&parts) {
         let mut response = Response::new(());
         *response.status_mut() = refusal;

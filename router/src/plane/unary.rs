@@ -45,7 +45,7 @@ impl Plane {
             body,
             deadline: Some(deadline),
         });
-        let mut seen = Observation::start(&self.metrics, method);
+        let mut seen = Observation::start(&self.metrics, method, &incoming.parts.headers);
         seen.request_bytes(message.len() as u64);
         let work = async {
             let reply = self.call(incoming).await?;

@@ -36,12 +36,20 @@ impl Stowage {
 
     /// Serves a folder with this much memory for models.
     pub(crate) async fn start(models: &Path, capacity: &str) -> Self {
-        Self::try_start(models, capacity)
+        Self::try_start(models, capacity, &[])
             .await
             .expect("stowage serve starts")
     }
 
-    async fn try_start(models: &Path, capacity: &str) -> anyhow::Result<Self> {
+    /// Serves the example models and logs what this filter says, as JSON.
+    pub(crate) async fn logging(filter: &str) -> Self {
+        let models = answers::folder().join("models");
+        Self::try_start(&models, "1GiB", &["--log-format", "json", "--log", filter])
+            .await
+            .expect("stowage serve starts")
+    }
+
+    async fn try_start(models: &Path, capacity: &str, more: &[&str]) -> anyhow::Result<Self> {
         let folder = TempDir::new()?;
         let file = folder.path().join("addresses.json");
         let mut command = Command::new(process::binary("stowage")?);
@@ -55,7 +63,7 @@ impl Stowage {
             "--admin",
             "127.0.0.1:0",
         ]);
-        command.arg("--addresses").arg(&file);
+        command.arg("--addresses").arg(&file).args(more);
         let mut process = Process::start(command)?;
         let text = process::eventually("addresses of stowage serve", SOON, async || {
             process.check_running()?;
@@ -68,6 +76,14 @@ impl Stowage {
             addresses: serde_json::from_slice(&text).context("addresses file")?,
             _folder: folder,
         })
+    }
+
+    /// Asks it to end, and gives all that it printed.
+    pub(crate) async fn end(mut self) -> String {
+        self.process.terminate().expect("kill runs");
+        let status = self.process.wait(SOON).await.expect("it ends");
+        assert!(status.success(), "{status}");
+        self.process.output()
     }
 
     pub(crate) fn rest(&self) -> &str {
