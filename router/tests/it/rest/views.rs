@@ -88,7 +88,6 @@ async fn shapes_of_model_metadata_are_numbers() {
         platform: "onnx_onnxv1".to_owned(),
         inputs: vec![tensor("x", &[-1, 64])],
         outputs: vec![tensor("y", &[])],
-        properties: HashMap::new(),
     };
     let fake = Fake::default().answers(METADATA, &answer);
     let expected = json!({
