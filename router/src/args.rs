@@ -144,7 +144,9 @@ const EXAMPLES: &str = "Examples:
   stowage-router --runtime-port 9085          another runtime port
   stowage-router --bind 127.0.0.1 --grpc-port 9033 --metrics prometheus:port=9112
 
-Every flag can be set by the environment variable named beside it.";
+Every flag can be set by the environment variable named beside it.
+
+Exit codes: 0 stopped as asked, 1 something failed, 2 wrong usage or configuration.";
 
 /// A port, or `NONE`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
