@@ -16,4 +16,5 @@ mod request_logs;
 mod shutdown;
 mod support;
 mod two_processes;
+mod v1;
 mod watched_folder;

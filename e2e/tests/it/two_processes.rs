@@ -1,10 +1,17 @@
 //! `stowage-router` and `stowage-adapter onnx` as two processes, over TCP and a unix socket: the scenarios that `stowage`
 //! is held to where router and runtime share a process.
 
+use std::fs;
+
+use api::inference::{ModelInferRequest, grpc_inference_service_client::GrpcInferenceServiceClient};
+use e2e::process;
+use tokio::net::TcpListener;
+use tonic::Code;
+
 use crate::{
     bad_input, bad_models, clients, eviction, shutdown,
     support::{
-        answers, onnx,
+        SOON, answers, onnx,
         pair::{Link, Pair},
         stowage::{self, Addresses},
     },
@@ -78,4 +85,68 @@ async fn calls_under_way_are_answered_when_the_router_ends() {
         admin: String::new(),
     };
     shutdown::check_answered(&mut pair.router, &addresses, shutdown::ask_grpc).await;
+}
+
+/// Code of a call without any input to the iris model.
+async fn code_of_an_empty_call(pair: &Pair) -> Code {
+    let mut client = GrpcInferenceServiceClient::connect(format!("http://{}", pair.grpc()))
+        .await
+        .expect("the router can be reached");
+    let request = ModelInferRequest {
+        model_name: "iris".to_owned(),
+        ..ModelInferRequest::default()
+    };
+    let answer = client.model_infer(request).await;
+    answer.expect_err("a call without inputs is refused").code()
+}
+
+/// An old pod has a REST proxy of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rest_port_that_is_taken_leaves_grpc() {
+    let taken = TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("loopback has ports");
+    let port = taken.local_addr().expect("bound").port().to_string();
+    let more = [("REST_PROXY_LISTEN_PORT", port.as_str())];
+    let models = answers::folder().join("models");
+    let mut pair = Pair::start_with(Link::Unix, &models, 1 << 30, &more).await;
+    pair.register("iris", "iris.onnx").await;
+    assert_eq!(code_of_an_empty_call(&pair).await, Code::InvalidArgument);
+    assert!(pair.router.output().contains("the REST port is taken"));
+    pair.check_running();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rules_in_a_file_are_read_again() {
+    let folder = stowage::models_folder();
+    let file = folder.path().join("rules.json");
+    let rules = |allow: bool| format!(r#"{{"rpcConfigs":{{}},"allowOtherRpcs":{allow}}}"#);
+    fs::write(&file, rules(false)).expect("the temporary folder can be written");
+    let path = file.display().to_string();
+    let more = [("MM_DATAPLANE_CONFIG_PATH", path.as_str())];
+    let mut pair = Pair::start_with(Link::Unix, folder.path(), 1 << 30, &more).await;
+    pair.register("iris", "iris.onnx").await;
+    assert_eq!(code_of_an_empty_call(&pair).await, Code::Unimplemented);
+
+    // What cannot be read changes nothing.
+    fs::write(&file, "{").expect("the temporary folder can be written");
+    process::eventually("the broken file to be reported", SOON, async || {
+        Ok(pair
+            .router
+            .output()
+            .contains("configuration not taken")
+            .then_some(()))
+    })
+    .await
+    .expect("it is reported");
+    assert_eq!(code_of_an_empty_call(&pair).await, Code::Unimplemented);
+
+    // Without rules for V2 the headers must name the model, and these calls have none.
+    fs::write(&file, rules(true)).expect("the temporary folder can be written");
+    process::eventually("the rules to be in force", SOON, async || {
+        Ok((code_of_an_empty_call(&pair).await == Code::InvalidArgument).then_some(()))
+    })
+    .await
+    .expect("they are read");
+    pair.check_running();
 }

@@ -145,22 +145,9 @@ async fn health_and_reflection_answer() {
         tonic_health::pb::health_check_response::ServingStatus::Serving
     );
 
-    let ask = ServerReflectionRequest {
-        host: String::new(),
-        message_request: Some(MessageRequest::ListServices(String::new())),
-    };
     let mut client = ServerReflectionClient::new(channel);
-    let answers = client
-        .server_reflection_info(tokio_stream::iter([ask]))
-        .await
-        .expect("answered");
-    let answer = answers
-        .into_inner()
-        .message()
-        .await
-        .expect("received")
-        .expect("one answer");
-    let Some(MessageResponse::ListServicesResponse(list)) = answer.message_response else {
+    let request = MessageRequest::ListServices(String::new());
+    let MessageResponse::ListServicesResponse(list) = reflect(&mut client, request).await else {
         panic!("a list")
     };
     let names: Vec<_> = list.service.iter().map(|service| service.name.as_str()).collect();
@@ -170,7 +157,27 @@ async fn health_and_reflection_answer() {
         "stowage.v1.Mesh",
     ] {
         assert!(names.contains(&name), "{names:?}");
+        let symbol = MessageRequest::FileContainingSymbol(name.to_owned());
+        let MessageResponse::FileDescriptorResponse(files) = reflect(&mut client, symbol).await else {
+            panic!("{name}: the file that describes it")
+        };
+        assert!(!files.file_descriptor_proto.is_empty(), "{name}");
     }
+}
+
+async fn reflect(client: &mut ServerReflectionClient<Channel>, request: MessageRequest) -> MessageResponse {
+    let ask = ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(request),
+    };
+    let answers = client
+        .server_reflection_info(tokio_stream::iter([ask]))
+        .await
+        .expect("answered");
+    let answer = answers.into_inner().message().await.expect("received");
+    answer
+        .and_then(|answer| answer.message_response)
+        .expect("one answer")
 }
 
 #[tokio::test]

@@ -61,6 +61,11 @@ impl Pair {
 
     /// Starts both, with files below `models` and this much memory for models; no model is registered.
     pub(crate) async fn start(link: Link, models: &Path, capacity: u64) -> Self {
+        Self::start_with(link, models, capacity, &[]).await
+    }
+
+    /// The same, with more environment for the router.
+    pub(crate) async fn start_with(link: Link, models: &Path, capacity: u64, more: &[(&str, &str)]) -> Self {
         let folder = TempDir::new().expect("the temporary folder can be written");
         let [spi, data, grpc, rest, probe, prestop, metrics] = free_ports().map(|port| port.to_string());
         let socket = folder.path().join("runtime.sock").display().to_string();
@@ -99,7 +104,8 @@ impl Pair {
             .env("REST_PROXY_LISTEN_PORT", &rest)
             .env("MM_PROBE_PORT", &probe)
             .env("MM_PRESTOP_WAIT_PORT", &prestop)
-            .env("MM_METRICS", format!("prometheus:port={metrics};scheme=http"));
+            .env("MM_METRICS", format!("prometheus:port={metrics};scheme=http"))
+            .envs(more.iter().copied());
         let mut router = Process::start(router).expect("the router starts");
         let probe = format!("127.0.0.1:{probe}");
         process::eventually("the router to be ready", SOON, async || {
