@@ -39,7 +39,7 @@ mod unary;
 
 /// How often one request is sent: the first time, and again after the runtime forgot the model or refused the stream.
 const ATTEMPTS: u32 = 3;
-/// Copies of which a NOT_FOUND is known to be the model's own answer.
+/// Copies of which a `NOT_FOUND` is known to be the model's own answer.
 const GENUINE: usize = 10_000;
 
 /// Limits and manners of the data plane.
@@ -340,7 +340,7 @@ impl Plane {
         plan: &Plan,
         lease: Lease,
     ) -> Result<Box<Exchange>, Failure> {
-        let request = self.request(parts, &lease);
+        let request = Self::request(parts, &lease);
         let editor = self.editor(parts.uri.path(), &lease, plan);
         Exchange::start(&self.upstream, request, body, editor, Some(lease))
     }
@@ -392,7 +392,7 @@ impl Plane {
         self.attempt(&attempt.parts, body, plan, lease)
     }
 
-    fn request(&self, parts: &Parts, lease: &Lease) -> Request<()> {
+    fn request(parts: &Parts, lease: &Lease) -> Request<()> {
         let mut request = Request::new(());
         *request.method_mut() = parts.method.clone();
         *request.uri_mut() = parts.uri.clone();
@@ -595,7 +595,8 @@ fn broken_failure(broken: Broken) -> Failure {
     }
 }
 
-/// The ways in which runtimes say that they do not have a model (ModelMesh's list: plain NOT_FOUND, Triton, MLServer).
+/// The ways in which runtimes say that they do not have a model (ModelMesh's list: plain `NOT_FOUND`,
+/// Triton, MLServer).
 fn is_lost(code: Code, text: &str) -> bool {
     match code {
         Code::NotFound => true,

@@ -13,6 +13,7 @@ use e2e::{
     process::eventually,
 };
 use kit::{admin::Readiness, drain::Drain};
+use prometheus_client::registry::Registry;
 use router::{
     cache::CacheOptions,
     listen::ListenOptions,
@@ -40,20 +41,11 @@ struct Fixture {
     router_addr: std::net::SocketAddr,
 }
 
+#[derive(Default)]
 struct Settings {
     backend: Options,
     rules: Rules,
     plain_statuses: bool,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            backend: Options::default(),
-            rules: Rules::default(),
-            plain_statuses: false,
-        }
-    }
 }
 
 async fn fixture(settings: Settings) -> Fixture {
@@ -83,7 +75,7 @@ async fn fixture(settings: Settings) -> Fixture {
         },
         rules: settings.rules,
     };
-    let metrics = Metrics::new(&mut Default::default(), MetricsOptions::default());
+    let metrics = Metrics::new(&mut Registry::default(), MetricsOptions::default());
     let router = Router::start(setup, metrics, Readiness::new("starting"))
         .await
         .expect("the runtime is ready");

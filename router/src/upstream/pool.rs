@@ -29,11 +29,11 @@ use tokio::{
 
 use super::{CallError, Frame, Head, ready_ok};
 
-/// A chunk of at most this size is handed over without waiting for window: one frame of a default-sized server.
-const DIRECT: usize = 16 << 10;
 /// Receive window of a stream and of a connection: a large tensor should not wait for window updates on a fast link.
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
+/// Largest frame that the server may send: fewer, larger frames for large tensors.
+const MAX_FRAME: u32 = 64 << 10;
 /// Trailers and metadata of a response.
 const MAX_HEADER_LIST: u32 = 64 << 10;
 /// Pause between attempts to connect, growing from the first to the second.
@@ -213,7 +213,7 @@ where
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_header_list_size(MAX_HEADER_LIST)
-        .max_frame_size(DIRECT as u32 * 4)
+        .max_frame_size(MAX_FRAME)
         .enable_push(false)
         .handshake::<T, Bytes>(io)
         .await
