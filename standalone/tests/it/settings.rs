@@ -37,10 +37,7 @@ async fn wrong_settings_end_at_once_with_one_line() {
         ),
         (&["serve", "--models", &path("nowhere")], &["--models", "nowhere"]),
         (&["serve", "--models", &file], &["--models", "is a file"]),
-        (
-            &["serve", "--capacity", "1MiB"],
-            &["--capacity", "at least 10MB"],
-        ),
+        (&["serve", "--capacity", "1MiB"], &["--capacity", "at least 10MB"]),
         (
             &["serve", "--rest", "9000", "--grpc", "9000"],
             &["--grpc", "--rest", "127.0.0.1:9000"],
