@@ -44,7 +44,8 @@ pub struct Args {
     #[arg(long, env = api::names::env::MM_PRESTOP_WAIT_PORT, default_value_t = api::names::ports::PRESTOP, value_name = "PORT")]
     pub prestop_port: u16,
 
-    /// Metrics: "disabled", or "prometheus" with ";"-separated settings after ":", like "prometheus:port=2112;per_model_metrics=true"
+    #[allow(clippy::doc_markdown, reason = "a help text: backticks would be shown")]
+    /// Metrics: "disabled", or "prometheus" with ";"-separated settings after ":", like prometheus:port=2112;per_model_metrics=true
     #[arg(long, env = api::names::env::MM_METRICS, default_value = "prometheus", value_name = "SETTING")]
     pub metrics: MetricsSetting,
 
@@ -212,7 +213,7 @@ impl std::str::FromStr for MetricsSetting {
                 .ok_or_else(|| format!("{part:?} must be key=value"))?;
             match key {
                 "port" => {
-                    setting.port = Some(value.parse().map_err(|_| format!("port {value:?} is no port"))?)
+                    setting.port = Some(value.parse().map_err(|_| format!("port {value:?} is no port"))?);
                 }
                 "per_model_metrics" => {
                     setting.per_model = value

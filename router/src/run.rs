@@ -133,7 +133,7 @@ async fn follow_rules(path: Arc<Path>, plane: Arc<Plane>, drain: Drain) {
                 tracing::info!(path = %path.display(), "data plane configuration read again");
             }
             Err(error) => {
-                tracing::warn!(path = %path.display(), %error, "data plane configuration not taken")
+                tracing::warn!(path = %path.display(), %error, "data plane configuration not taken");
             }
         }
         current = text;

@@ -35,7 +35,7 @@ impl InProcess {
 }
 
 /// Clients asked for a name in a folder: they learn neither the id of its content nor where the folder lies.
-fn presented(id: &str, folder: &Path, status: Status) -> Status {
+fn presented(id: &str, folder: &Path, status: &Status) -> Status {
     let mut message = status.message().replace(&format!("{}/", folder.display()), "");
     if name::of_content_id(id).is_some()
         && let Some((name, _)) = id.split_once(name::STAMP_SEPARATOR)
@@ -81,7 +81,7 @@ impl Runtime for InProcess {
         };
         Box::pin(async move {
             let loaded = within(timeout, self.runtime.load(&request)).await;
-            loaded.map_err(|status| presented(id, &self.folder, status))
+            loaded.map_err(|status| presented(id, &self.folder, &status))
         })
     }
 
@@ -118,10 +118,10 @@ mod tests {
         let id = name::content_id("m:2", 7);
         let folder = Path::new("/srv/models");
         let status = Status::invalid_argument(format!("model {id}: /srv/models/m/2/model.onnx is no model"));
-        let shown = presented(&id, folder, status);
+        let shown = presented(&id, folder, &status);
         assert_eq!(shown.message(), "model m:2: m/2/model.onnx is no model");
         assert_eq!(shown.code(), tonic::Code::InvalidArgument);
         let by_hand = Status::invalid_argument("model a@b: no");
-        assert_eq!(presented("a@b", folder, by_hand).message(), "model a@b: no");
+        assert_eq!(presented("a@b", folder, &by_hand).message(), "model a@b: no");
     }
 }

@@ -24,10 +24,9 @@ fn guides() -> Vec<String> {
     let folder = process::root().join("docs");
     let entries = fs::read_dir(&folder).unwrap_or_else(|err| panic!("{}: {err}", folder.display()));
     let mut guides: Vec<_> = entries
-        .map(|entry| entry.expect("docs can be listed").file_name())
-        .filter_map(|name| name.into_string().ok())
-        .filter(|name| name.ends_with(".md"))
-        .map(|name| format!("docs/{name}"))
+        .map(|entry| PathBuf::from(entry.expect("docs can be listed").file_name()))
+        .filter(|name| name.extension().is_some_and(|extension| extension == "md"))
+        .map(|name| format!("docs/{}", name.display()))
         .collect();
     guides.sort();
     guides
