@@ -35,6 +35,7 @@ use crate::{
     },
     metrics::Metrics,
     model::{ModelId, ModelSpec},
+    request::IdHeaders,
     runtime::Runtime,
 };
 
@@ -108,6 +109,11 @@ impl Lease {
     /// The model.
     pub fn id(&self) -> &ModelId {
         self.gate.id()
+    }
+
+    /// The model's id as headers for the runtime.
+    pub fn id_headers(&self) -> &IdHeaders {
+        self.gate.id_headers()
     }
 
     /// The load that made this copy.

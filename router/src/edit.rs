@@ -30,12 +30,12 @@ pub enum Encoding {
 
 impl Encoding {
     /// From the value of `grpc-encoding`.
-    pub fn of(headers: &http::HeaderMap) -> Self {
-        match headers.get("grpc-encoding").map(http::HeaderValue::as_bytes) {
-            None | Some(b"identity") => Self::Identity,
-            Some(b"gzip") => Self::Gzip,
-            Some(b"deflate") => Self::Deflate,
-            Some(_) => Self::Unknown,
+    pub fn of(value: &http::HeaderValue) -> Self {
+        match value.as_bytes() {
+            b"identity" => Self::Identity,
+            b"gzip" => Self::Gzip,
+            b"deflate" => Self::Deflate,
+            _ => Self::Unknown,
         }
     }
 

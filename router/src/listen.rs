@@ -148,10 +148,11 @@ async fn streams(
         match calls.clone().try_acquire_owned() {
             Ok(place) => {
                 let plane = plane.clone();
-                tokio::spawn(async move {
+                // In a box of its own: tokio moves a task's future more often than a box is worth.
+                tokio::spawn(Box::pin(async move {
                     respond::serve(plane, request, respond).await;
                     drop(place);
-                });
+                }));
             }
             Err(_) => {
                 let failure = Failure::new(

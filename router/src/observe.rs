@@ -35,12 +35,20 @@ impl Observation {
         }
     }
 
+    /// When the call began.
+    pub fn started(&self) -> Instant {
+        self.started
+    }
+
     /// The model server has begun to answer.
     pub fn answered(&mut self, path: &str, exchange: &Exchange) {
         if let Some(model) = exchange.model() {
-            // A method that a model has answered exists: it may have a label of its own.
-            self.metrics.admit_method(path);
-            self.method = self.metrics.model(&self.metrics.method(path), model, None);
+            if !self.method.is_known() {
+                // A method that a model has answered exists: it may have a label of its own.
+                self.metrics.admit_method(path);
+                self.method = self.metrics.method(path);
+            }
+            self.method = self.metrics.model(&self.method, model, None);
             self.invoked = Some(exchange.started());
         }
     }

@@ -28,7 +28,7 @@ use crate::{
     mesh::{Mesh, TryEnter},
     metrics::Metrics,
     model::versioned_name,
-    request::{self, Target},
+    request::{self, Routing, Target},
     rules::{Extract, NameKind, Rules, Verdict},
     upstream::{Frame, Head, LocalService, Upstream},
     wire::path::FieldPath,
@@ -123,6 +123,8 @@ pub struct Incoming {
     pub parts: Parts,
     /// Messages.
     pub body: RequestBody,
+    /// What the headers say.
+    pub routing: Routing,
     /// When the client gives up.
     pub deadline: Option<Instant>,
 }
@@ -243,11 +245,9 @@ impl Plane {
             return Box::pin(self.call_local(incoming)).await;
         }
         self.check_method(path)?;
-        let encoding = Encoding::of(&incoming.parts.headers);
-        let target = request::target(&incoming.parts.headers)?;
-        let destination = match self.destination(&mut incoming, &target, encoding, Reading::Arrived)? {
+        let destination = match self.destination(&mut incoming, Reading::Arrived)? {
             Some(destination) => destination,
-            None => Box::pin(self.wait_for_destination(&mut incoming, &target, encoding)).await?,
+            None => Box::pin(self.wait_for_destination(&mut incoming)).await?,
         };
         let name = match destination.names {
             Names::One(name) => name,
@@ -261,7 +261,7 @@ impl Plane {
             kind: destination.kind,
             name,
             expect: destination.expect,
-            encoding,
+            encoding: incoming.routing.encoding,
             unary: destination.unary,
         };
         self.exchange(incoming, plan, lease).await
@@ -298,7 +298,9 @@ impl Plane {
         lease: Lease,
     ) -> Result<Reply, Failure> {
         incoming.body.pull_arrived()?;
-        request::strip(&mut incoming.parts.headers);
+        if incoming.routing.own {
+            request::strip(&mut incoming.parts.headers);
+        }
         if let Some(deadline) = incoming.deadline {
             let left = request::timeout_value(deadline.saturating_duration_since(Instant::now()));
             incoming.parts.headers.insert("grpc-timeout", left);
@@ -396,15 +398,7 @@ impl Plane {
         *request.uri_mut() = parts.uri.clone();
         *request.version_mut() = http::Version::HTTP_2;
         *request.headers_mut() = parts.headers.clone();
-        let (binary, printable) = request::id_values(lease.id());
-        if let Some(value) = binary {
-            request
-                .headers_mut()
-                .insert(api::names::headers::MODEL_ID_BIN, value);
-        }
-        if let Some(value) = printable {
-            request.headers_mut().insert(api::names::headers::MODEL_ID, value);
-        }
+        lease.id_headers().put(request.headers_mut());
         request
     }
 
@@ -422,32 +416,21 @@ impl Plane {
         )
     }
 
-    async fn wait_for_destination(
-        &self,
-        incoming: &mut Incoming,
-        target: &Target,
-        encoding: Encoding,
-    ) -> Result<Destination, Failure> {
+    async fn wait_for_destination(&self, incoming: &mut Incoming) -> Result<Destination, Failure> {
         loop {
             if !incoming.body.pull_for_peek().await? {
-                let ended = self.destination(incoming, target, encoding, Reading::Ended)?;
+                let ended = self.destination(incoming, Reading::Ended)?;
                 return ended
                     .ok_or_else(|| Failure::new(Code::Internal, "half-closed without a request message"));
             }
-            if let Some(destination) = self.destination(incoming, target, encoding, Reading::Arrived)? {
+            if let Some(destination) = self.destination(incoming, Reading::Arrived)? {
                 return Ok(destination);
             }
         }
     }
 
     /// Finds out which model a call is for; `None` when more of its first message is needed for that.
-    fn destination(
-        &self,
-        incoming: &mut Incoming,
-        target: &Target,
-        encoding: Encoding,
-        reading: Reading,
-    ) -> Result<Option<Destination>, Failure> {
+    fn destination(&self, incoming: &mut Incoming, reading: Reading) -> Result<Option<Destination>, Failure> {
         let rules = self.rules.load();
         let extract = match rules.of(incoming.parts.uri.path()) {
             Verdict::Denied => return Err(Failure::new(Code::Unimplemented, "")),
@@ -456,10 +439,10 @@ impl Plane {
         };
         let unary = extract.is_some_and(|extract| extract.unary);
         // With V2's own rules a header is the more explicit word; with configured rules the message is, as upstream.
-        let by_message =
-            extract.filter(|extract| extract.kind != NameKind::Either || *target == Target::None);
+        let by_message = extract
+            .filter(|extract| extract.kind != NameKind::Either || incoming.routing.target == Target::None);
         if let Some(extract) = by_message {
-            match self.peek(incoming, extract, encoding)? {
+            match self.peek(incoming, extract)? {
                 None if reading == Reading::Arrived => return Ok(None),
                 None => {}
                 Some((wire_name, _)) if wire_name.is_empty() => {}
@@ -480,7 +463,7 @@ impl Plane {
                 }
             }
         }
-        let (kind, names) = match target {
+        let (kind, names) = match &incoming.routing.target {
             Target::One(kind, id) => (*kind, Names::One(id.as_str().to_owned())),
             Target::Many(kind, ids) => (*kind, Names::Many(ids.clone())),
             Target::None if extract.is_some() => {
@@ -508,13 +491,8 @@ impl Plane {
     }
 
     /// Name and version in what has arrived of the first message; `None` when more of it is needed.
-    fn peek(
-        &self,
-        incoming: &mut Incoming,
-        extract: &Extract,
-        encoding: Encoding,
-    ) -> Result<Option<(String, String)>, Failure> {
-        let limit = self.options.message_limit;
+    fn peek(&self, incoming: &mut Incoming, extract: &Extract) -> Result<Option<(String, String)>, Failure> {
+        let (limit, encoding) = (self.options.message_limit, incoming.routing.encoding);
         let read = |message: &[u8], total: usize| {
             let Some(name) = edit::read(&extract.path, message, total)? else {
                 return Ok(None);

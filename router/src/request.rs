@@ -6,7 +6,7 @@ use api::names::headers;
 use base64::prelude::*;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::{failure::Failure, model::ModelId, rules::NameKind};
+use crate::{edit::Encoding, failure::Failure, model::ModelId, rules::NameKind};
 
 /// Most ids in one call: each is a copy of the request and a response to be held.
 pub const MAX_IDS: usize = 64;
@@ -31,46 +31,86 @@ pub enum Required {
     All,
 }
 
-/// Reads the id headers. Both kinds of id, or an empty one, is an error.
-pub fn target(headers: &HeaderMap) -> Result<Target, Failure> {
-    let mut ids = Vec::new();
-    let mut kind = None;
-    // A call without id headers is the most frequent one: one pass over the names, no look-ups by hash.
-    for (name, value) in headers {
-        let (this, binary) = match name.as_str() {
-            headers::MODEL_ID => (NameKind::Model, false),
-            headers::MODEL_ID_BIN => (NameKind::Model, true),
-            headers::VMODEL_ID => (NameKind::VModel, false),
-            headers::VMODEL_ID_BIN => (NameKind::VModel, true),
-            _ => continue,
+/// The headers of a call that concern the router, read in one pass.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Routing {
+    /// Models.
+    pub target: Target,
+    /// `grpc-timeout`.
+    pub timeout: Option<Duration>,
+    /// `grpc-encoding`.
+    pub encoding: Encoding,
+    /// `content-type` is one of gRPC's.
+    pub is_grpc: bool,
+    /// There are headers that must not reach the runtime.
+    pub own: bool,
+}
+
+impl Routing {
+    /// Reads the headers. Both kinds of id, an empty one, or a timeout that is none, is an error.
+    pub fn of(headers: &HeaderMap) -> Result<Self, Failure> {
+        let mut routing = Self {
+            target: Target::None,
+            timeout: None,
+            encoding: Encoding::Identity,
+            is_grpc: false,
+            own: false,
         };
-        if *kind.get_or_insert(this) != this {
-            return Err(Failure::invalid(
-                "must include only one of mm-model-id and mm-vmodel-id",
-            ));
+        let (mut kind, mut ids, mut legacy) = (None, Vec::new(), None);
+        for (name, value) in headers {
+            let (this, binary) = match name.as_str() {
+                "content-type" => {
+                    routing.is_grpc = value.as_bytes().starts_with(b"application/grpc");
+                    continue;
+                }
+                "grpc-timeout" => {
+                    routing.timeout = Some(timeout(value)?);
+                    continue;
+                }
+                "grpc-encoding" => {
+                    routing.encoding = Encoding::of(value);
+                    continue;
+                }
+                headers::MODEL_ID => (NameKind::Model, false),
+                headers::MODEL_ID_BIN => (NameKind::Model, true),
+                headers::VMODEL_ID => (NameKind::VModel, false),
+                headers::VMODEL_ID_BIN => (NameKind::VModel, true),
+                headers::LEGACY_MODEL_ID => {
+                    routing.own = true;
+                    legacy = Some((name, value));
+                    continue;
+                }
+                other => {
+                    routing.own |= is_own(other);
+                    continue;
+                }
+            };
+            routing.own = true;
+            if *kind.get_or_insert(this) != this {
+                return Err(Failure::invalid(
+                    "must include only one of mm-model-id and mm-vmodel-id",
+                ));
+            }
+            if ids.len() == MAX_IDS {
+                return Err(Failure::invalid(format!(
+                    "more than {MAX_IDS} model ids in one call"
+                )));
+            }
+            ids.push(id(name, value, binary)?);
         }
-        if ids.len() == MAX_IDS {
-            return Err(Failure::invalid(format!(
-                "more than {MAX_IDS} model ids in one call"
-            )));
+        if kind.is_none()
+            && let Some((name, value)) = legacy
+        {
+            kind = Some(NameKind::Model);
+            ids.push(id(name, value, false)?);
         }
-        ids.push(id(name, value, binary)?);
+        routing.target = match (kind, ids.len()) {
+            (Some(kind), 1) => Target::One(kind, ids.remove(0)),
+            (Some(kind), _) => Target::Many(kind, ids),
+            (None, _) => Target::None,
+        };
+        Ok(routing)
     }
-    if kind.is_none()
-        && let Some(value) = headers.get(headers::LEGACY_MODEL_ID)
-    {
-        kind = Some(NameKind::Model);
-        ids.push(id(
-            &HeaderName::from_static(headers::LEGACY_MODEL_ID),
-            value,
-            false,
-        )?);
-    }
-    Ok(match (kind, ids.len()) {
-        (Some(kind), 1) => Target::One(kind, ids.remove(0)),
-        (Some(kind), _) => Target::Many(kind, ids),
-        (None, _) => Target::None,
-    })
 }
 
 fn id(name: &HeaderName, value: &HeaderValue, binary: bool) -> Result<ModelId, Failure> {
@@ -110,11 +150,8 @@ pub fn required(headers: &HeaderMap) -> Result<Required, Failure> {
     }
 }
 
-/// Reads `grpc-timeout`: at most eight digits and a unit.
-pub fn timeout(headers: &HeaderMap) -> Result<Option<Duration>, Failure> {
-    let Some(value) = headers.get("grpc-timeout") else {
-        return Ok(None);
-    };
+/// Reads a `grpc-timeout`: at most eight digits and a unit.
+pub fn timeout(value: &HeaderValue) -> Result<Duration, Failure> {
     let parse = |bytes: &[u8]| {
         let (unit, digits) = bytes.split_last()?;
         if digits.is_empty() || digits.len() > 8 || !digits.iter().all(u8::is_ascii_digit) {
@@ -131,12 +168,8 @@ pub fn timeout(headers: &HeaderMap) -> Result<Option<Duration>, Failure> {
             _ => return None,
         })
     };
-    match parse(value.as_bytes()) {
-        Some(timeout) => Ok(Some(timeout)),
-        None => Err(Failure::invalid(
-            "grpc-timeout must be at most 8 digits and one of H, M, S, m, u, n",
-        )),
-    }
+    parse(value.as_bytes())
+        .ok_or_else(|| Failure::invalid("grpc-timeout must be at most 8 digits and one of H, M, S, m, u, n"))
 }
 
 /// A duration as `grpc-timeout`, rounded down to what eight digits can say, never to nothing.
@@ -153,35 +186,55 @@ pub fn timeout_value(left: Duration) -> HeaderValue {
     HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("1m"))
 }
 
+/// Headers that are the router's own business, and stay here.
+fn is_own(name: &str) -> bool {
+    name.starts_with("mm-")
+        || name == headers::LEGACY_MODEL_ID
+        || name == "user-agent"
+        || name == "grpc-trace-bin"
+}
+
 /// Removes what is the router's own business, before the headers go to the runtime.
 pub fn strip(headers: &mut HeaderMap) {
-    let own = |name: &str| {
-        name.starts_with("mm-")
-            || name == headers::LEGACY_MODEL_ID
-            || name == "user-agent"
-            || name == "grpc-trace-bin"
-    };
-    if headers.keys().any(|name| own(name.as_str())) {
-        let names: Vec<HeaderName> = headers
-            .keys()
-            .filter(|name| own(name.as_str()))
-            .cloned()
-            .collect();
-        for name in names {
-            headers.remove(name);
-        }
+    let names: Vec<HeaderName> = headers
+        .keys()
+        .filter(|name| is_own(name.as_str()))
+        .cloned()
+        .collect();
+    for name in names {
+        headers.remove(name);
     }
 }
 
-/// The header values that name the concrete model to the runtime: `mm-model-id-bin` always, `mm-model-id` where the
-/// id is printable ASCII.
-pub fn id_values(id: &str) -> (Option<HeaderValue>, Option<HeaderValue>) {
-    let binary = HeaderValue::from_str(&BASE64_STANDARD_NO_PAD.encode(id)).ok();
-    let printable = id.bytes().all(|byte| (0x20..=0x7e).contains(&byte));
-    (
-        binary,
-        printable.then(|| HeaderValue::from_str(id).ok()).flatten(),
-    )
+/// The headers that name the concrete model to the runtime.
+#[derive(Clone, Debug)]
+pub struct IdHeaders {
+    binary: Option<HeaderValue>,
+    printable: Option<HeaderValue>,
+}
+
+const MODEL_ID: HeaderName = HeaderName::from_static(headers::MODEL_ID);
+const MODEL_ID_BIN: HeaderName = HeaderName::from_static(headers::MODEL_ID_BIN);
+
+impl IdHeaders {
+    /// `mm-model-id-bin` always, `mm-model-id` where the id is printable ASCII.
+    pub fn of(id: &str) -> Self {
+        let printable = id.bytes().all(|byte| (0x20..=0x7e).contains(&byte));
+        Self {
+            binary: HeaderValue::from_str(&BASE64_STANDARD_NO_PAD.encode(id)).ok(),
+            printable: printable.then(|| HeaderValue::from_str(id).ok()).flatten(),
+        }
+    }
+
+    /// Adds them to a request.
+    pub fn put(&self, headers: &mut HeaderMap) {
+        if let Some(value) = &self.binary {
+            headers.insert(MODEL_ID_BIN, value.clone());
+        }
+        if let Some(value) = &self.printable {
+            headers.insert(MODEL_ID, value.clone());
+        }
+    }
 }
 
 #[cfg(test)]
@@ -195,39 +248,33 @@ mod tests {
             .collect()
     }
 
+    fn of(headers: &HeaderMap) -> Result<Target, Failure> {
+        Routing::of(headers).map(|routing| routing.target)
+    }
+
     #[test]
     fn ids() {
         let one = |kind, id| Ok(Target::One(kind, ModelId::from(id)));
-        assert_eq!(target(&map(&[("te", "trailers")])), Ok(Target::None));
-        assert_eq!(target(&map(&[("mm-model-id", "a")])), one(NameKind::Model, "a"));
-        assert_eq!(target(&map(&[("mm-vmodel-id", "a")])), one(NameKind::VModel, "a"));
+        assert_eq!(of(&map(&[("te", "trailers")])), Ok(Target::None));
+        assert_eq!(of(&map(&[("mm-model-id", "a")])), one(NameKind::Model, "a"));
+        assert_eq!(of(&map(&[("mm-vmodel-id", "a")])), one(NameKind::VModel, "a"));
         assert_eq!(
-            target(&map(&[("mm-model-id-bin", "w6k=")])),
+            of(&map(&[("mm-model-id-bin", "w6k=")])),
             one(NameKind::Model, "é")
         );
+        assert_eq!(of(&map(&[("mm-model-id-bin", "w6k")])), one(NameKind::Model, "é"));
+        assert_eq!(of(&map(&[("tas-model-id", "old")])), one(NameKind::Model, "old"));
         assert_eq!(
-            target(&map(&[("mm-model-id-bin", "w6k")])),
-            one(NameKind::Model, "é")
-        );
-        assert_eq!(
-            target(&map(&[("tas-model-id", "old")])),
-            one(NameKind::Model, "old")
-        );
-        assert_eq!(
-            target(&map(&[("tas-model-id", "old"), ("mm-model-id", "a")])),
+            of(&map(&[("tas-model-id", "old"), ("mm-model-id", "a")])),
             one(NameKind::Model, "a")
         );
         let many = Target::Many(NameKind::Model, vec![ModelId::from("a"), ModelId::from("b")]);
-        assert_eq!(
-            target(&map(&[("mm-model-id", "a"), ("mm-model-id", "b")])),
-            Ok(many)
-        );
+        assert_eq!(of(&map(&[("mm-model-id", "a"), ("mm-model-id", "b")])), Ok(many));
     }
 
     #[test]
     fn bad_ids() {
-        let error =
-            |pairs: &[(&'static str, &'static str)]| target(&map(pairs)).expect_err("refused").message;
+        let error = |pairs: &[(&'static str, &'static str)]| of(&map(pairs)).expect_err("refused").message;
         assert!(error(&[("mm-model-id", "a"), ("mm-vmodel-id", "b")]).contains("only one of"));
         assert!(error(&[("mm-model-id", "")]).contains("mm-model-id must not be empty"));
         assert!(error(&[("mm-model-id-bin", "*")]).contains("mm-model-id-bin is not valid base64"));
@@ -236,7 +283,7 @@ mod tests {
 
     #[test]
     fn timeouts() {
-        let read = |value| timeout(&map(&[("grpc-timeout", value)]));
+        let read = |value| Routing::of(&map(&[("grpc-timeout", value)])).map(|routing| routing.timeout);
         assert_eq!(read("10S"), Ok(Some(Duration::from_secs(10))));
         assert_eq!(
             read("99999999H"),
@@ -261,13 +308,10 @@ mod tests {
         ]);
         strip(&mut headers);
         assert_eq!(headers, map(&[("authorization", "x")]));
-        assert_eq!(id_values("é").1, None);
-        assert_eq!(
-            id_values("a"),
-            (
-                Some(HeaderValue::from_static("YQ")),
-                Some(HeaderValue::from_static("a"))
-            )
-        );
+        let mut headers = HeaderMap::new();
+        IdHeaders::of("é").put(&mut headers);
+        assert_eq!(headers, map(&[("mm-model-id-bin", "w6k")]));
+        IdHeaders::of("a").put(&mut headers);
+        assert_eq!(headers, map(&[("mm-model-id-bin", "YQ"), ("mm-model-id", "a")]));
     }
 }

@@ -5,7 +5,6 @@ use std::{
     pin::pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Instant,
 };
 
 use bytes::Bytes;
@@ -20,7 +19,7 @@ use crate::{
     failure::{self, Failure},
     observe::Observation,
     plane::{Incoming, Plane, Reply},
-    request,
+    request::Routing,
     upstream::{Frame, Head},
     wire::framing::Meter,
 };
@@ -40,19 +39,16 @@ enum Interrupted {
 pub async fn serve(plane: Arc<Plane>, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
     let (parts, stream) = request.into_parts();
     let mut seen = Observation::start(plane.metrics(), parts.uri.path());
-    if let Some(refusal) = not_grpc(&parts) {
-        let mut response = Response::new(());
-        *response.status_mut() = refusal;
-        let _ = respond.send_response(response, true);
-        return;
-    }
-    let started = Instant::now();
+    let started = seen.started();
     let longest = plane.options().longest_call;
-    let (timeout, deadline) = match request::timeout(&parts.headers) {
-        Ok(Some(timeout)) => (timeout.min(longest), Some(started + timeout.min(longest))),
-        Ok(None) => (longest, None),
+    let routing = match Routing::of(&parts.headers) {
+        Ok(_) if parts.method != Method::POST => return refuse(&mut respond, StatusCode::METHOD_NOT_ALLOWED),
+        Ok(routing) if !routing.is_grpc => return refuse(&mut respond, StatusCode::UNSUPPORTED_MEDIA_TYPE),
+        Ok(routing) => routing,
         Err(failure) => return end(&mut respond, seen, &failure),
     };
+    let timeout = routing.timeout.unwrap_or(longest).min(longest);
+    let deadline = routing.timeout.map(|_| started + timeout);
     let mut timer = pin!(sleep_until((started + timeout).into()));
     let uri = parts.uri.clone();
     let body = RequestBody::stream(stream, plane.options().message_limit, plane.budget().clone());
@@ -60,6 +56,7 @@ pub async fn serve(plane: Arc<Plane>, request: Request<RecvStream>, mut respond:
         let mut work = pin!(plane.call(Box::new(Incoming {
             parts,
             body,
+            routing,
             deadline
         })));
         poll_fn(|cx| {
@@ -209,16 +206,11 @@ impl Relay {
     }
 }
 
-/// The HTTP status for a request that is no gRPC call; `None` when it is one.
-fn not_grpc(parts: &http::request::Parts) -> Option<StatusCode> {
-    if parts.method != Method::POST {
-        return Some(StatusCode::METHOD_NOT_ALLOWED);
-    }
-    let grpc = parts
-        .headers
-        .get("content-type")
-        .is_some_and(|v| v.as_bytes().starts_with(b"application/grpc"));
-    (!grpc).then_some(StatusCode::UNSUPPORTED_MEDIA_TYPE)
+/// Answers a request that is no gRPC call.
+fn refuse(respond: &mut SendResponse<Bytes>, status: StatusCode) {
+    let mut response = Response::new(());
+    *response.status_mut() = status;
+    let _ = respond.send_response(response, true);
 }
 
 fn late() -> Failure {

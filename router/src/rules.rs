@@ -24,7 +24,8 @@ pub struct Extract {
 /// Extraction rules by full method path (with leading slash).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules {
-    methods: HashMap<Box<str>, Option<Extract>>,
+    /// In order of path: a handful at most, for which a search is quicker than a hash.
+    methods: Box<[(Box<str>, Option<Extract>)]>,
     allow_others: bool,
 }
 
@@ -83,14 +84,13 @@ impl Default for Rules {
             (methods::MODEL_STATISTICS, true),
             (methods::MODEL_STREAM_INFER, false),
         ];
-        let methods = methods
-            .into_iter()
-            .map(|(method, unary)| (method.into(), v2(unary)))
-            .collect();
-        Self {
-            methods,
-            allow_others: true,
-        }
+        Self::new(
+            methods
+                .into_iter()
+                .map(|(method, unary)| (method.into(), v2(unary)))
+                .collect(),
+            true,
+        )
     }
 }
 
@@ -106,10 +106,18 @@ pub enum Verdict<'a> {
 }
 
 impl Rules {
+    fn new(mut methods: Vec<(Box<str>, Option<Extract>)>, allow_others: bool) -> Self {
+        methods.sort_by(|a, b| a.0.cmp(&b.0));
+        Self {
+            methods: methods.into(),
+            allow_others,
+        }
+    }
+
     /// Rules from the JSON of `MM_DATAPLANE_CONFIG`.
     pub fn from_json(json: &str) -> Result<Self, RulesError> {
         let config: ConfigJson = serde_json::from_str(json)?;
-        let mut methods = HashMap::with_capacity(config.rpc_configs.len());
+        let mut methods = Vec::with_capacity(config.rpc_configs.len());
         for (method, rpc) in config.rpc_configs {
             let extract = if rpc.id_extraction_path.is_empty() {
                 None
@@ -132,19 +140,17 @@ impl Rules {
                     unary: false,
                 })
             };
-            methods.insert(format!("/{}", method.trim_start_matches('/')).into(), extract);
+            methods.push((format!("/{}", method.trim_start_matches('/')).into(), extract));
         }
-        Ok(Self {
-            methods,
-            allow_others: config.allow_other_rpcs,
-        })
+        Ok(Self::new(methods, config.allow_other_rpcs))
     }
 
     /// The rule for a method path with leading slash.
     pub fn of(&self, method: &str) -> Verdict<'_> {
-        match self.methods.get(method) {
-            Some(Some(extract)) => Verdict::Extract(extract),
-            Some(None) => Verdict::Headers,
+        let found = self.methods.binary_search_by(|(name, _)| (**name).cmp(method));
+        match found.ok().and_then(|i| self.methods.get(i)) {
+            Some((_, Some(extract))) => Verdict::Extract(extract),
+            Some((_, None)) => Verdict::Headers,
             None if self.allow_others => Verdict::Headers,
             None => Verdict::Denied,
         }

@@ -167,41 +167,21 @@ impl Server {
         }
     }
 
-    /// Memory now, of all its processes.
+    /// Memory now.
     pub fn resident_bytes(&self) -> anyhow::Result<u64> {
-        let field = |text: &str| {
-            let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-            line.trim().strip_suffix(" kB")?.parse::<u64>().ok()
-        };
-        let mut kilobytes = 0;
-        for pid in self.processes() {
-            let text = fs::read_to_string(format!("/proc/{pid}/status"))?;
-            kilobytes += field(&text).with_context(|| format!("no VmRSS of {}", self.name))?;
-        }
-        Ok(kilobytes * 1024)
+        self.process.resident_bytes()
     }
 
     /// CPU time so far, of all its threads, in seconds.
     pub fn cpu_seconds(&self) -> anyhow::Result<f64> {
         let mut nanoseconds = 0.0;
-        for pid in self.processes() {
-            for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
-                // Time on the CPU, time in the queue, slices; exact, unlike the ticks of /proc/PID/stat.
-                let text = fs::read_to_string(thread?.path().join("schedstat"))?;
-                let on_cpu = text.split_whitespace().next().context("empty schedstat")?;
-                nanoseconds += on_cpu.parse::<f64>()?;
-            }
+        for thread in fs::read_dir(format!("/proc/{}/task", self.process.id()))? {
+            // Time on the CPU, time in the queue, slices; exact, unlike the ticks of /proc/PID/stat.
+            let text = fs::read_to_string(thread?.path().join("schedstat"))?;
+            let on_cpu = text.split_whitespace().next().context("empty schedstat")?;
+            nanoseconds += on_cpu.parse::<f64>()?;
         }
         Ok(nanoseconds / 1e9)
-    }
-
-    /// It and its children: nginx works in one.
-    fn processes(&self) -> Vec<u32> {
-        let own = self.process.id();
-        let children = fs::read_to_string(format!("/proc/{own}/task/{own}/children")).unwrap_or_default();
-        std::iter::once(own)
-            .chain(children.split_whitespace().filter_map(|pid| pid.parse().ok()))
-            .collect()
     }
 }
 
@@ -297,12 +277,12 @@ backend echo
     Ok(command)
 }
 
-/// One worker; bodies stay in memory and connections are kept.
+/// One process, so that none outlives the bench; bodies stay in memory and connections are kept.
 fn nginx(addr: SocketAddr, backend: SocketAddr, folder: &Path) -> anyhow::Result<Command> {
     let path = folder.join("nginx.conf");
     let mut text = format!(
         "daemon off;
-worker_processes 1;
+master_process off;
 pid {0}/nginx.pid;
 error_log stderr warn;
 events {{ worker_connections 4096; }}

@@ -118,6 +118,11 @@ impl MethodMetrics {
         }
     }
 
+    /// Whether the method has a label of its own.
+    pub fn is_known(&self) -> bool {
+        self.index != 0
+    }
+
     /// A client's request is over.
     pub fn api_request(&self, code: Code, took: Duration, request_bytes: u64, response_bytes: u64) {
         if let Some(children) = self.children(code) {

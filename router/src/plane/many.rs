@@ -8,7 +8,6 @@ use tonic::Code;
 use super::{Incoming, Plan, Plane, Reply};
 use crate::{
     body::RequestBody,
-    edit::Encoding,
     failure::Failure,
     model::ModelId,
     request::{self, Required},
@@ -98,7 +97,7 @@ impl Plane {
             Err(failure) => return Err(failure),
         };
         let mut parts = incoming.parts.clone();
-        let encoding = Encoding::of(&parts.headers);
+        let encoding = incoming.routing.encoding;
         // Messages can only be merged when they are not compressed.
         parts.headers.remove("grpc-accept-encoding");
         let method = parts.uri.path().to_owned();
@@ -106,6 +105,7 @@ impl Plane {
         let one = Box::new(Incoming {
             parts,
             body,
+            routing: incoming.routing.clone(),
             deadline: incoming.deadline,
         });
         let plan = Plan {

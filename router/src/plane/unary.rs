@@ -11,7 +11,7 @@ use crate::{
     body::{RequestBody, framing},
     failure::{self, Failure},
     observe::Observation,
-    request,
+    request::Routing,
     upstream::Frame,
     wire::framing::{PREFIX, Prefix, frame},
 };
@@ -25,7 +25,9 @@ impl Plane {
         message: Bytes,
     ) -> Result<(HeaderMap, Bytes), Status> {
         let longest = self.options.longest_call;
-        let timeout = request::timeout(&metadata)?.unwrap_or(longest).min(longest);
+        let headers = grpc_headers(metadata);
+        let routing = Routing::of(&headers)?;
+        let timeout = routing.timeout.unwrap_or(longest).min(longest);
         let deadline = Instant::now() + timeout;
         let limit = self.options.message_limit;
         if message.len() > limit {
@@ -38,11 +40,12 @@ impl Plane {
         let mut request = Request::new(());
         *request.method_mut() = Method::POST;
         *request.uri_mut() = uri(method)?;
-        *request.headers_mut() = grpc_headers(metadata);
+        *request.headers_mut() = headers;
         let body = RequestBody::complete(frame(&message), limit, self.budget.clone())?;
         let incoming = Box::new(Incoming {
             parts: request.into_parts().0,
             body,
+            routing,
             deadline: Some(deadline),
         });
         let mut seen = Observation::start(&self.metrics, method);

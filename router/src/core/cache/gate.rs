@@ -3,12 +3,12 @@
 use std::{
     fmt,
     sync::{
-        Weak,
+        OnceLock, Weak,
         atomic::{AtomicU32, AtomicU64, Ordering},
     },
 };
 
-use crate::model::ModelId;
+use crate::{model::ModelId, request::IdHeaders};
 
 /// One load of one model; every load gets a new number, so a late answer can never hit a later load.
 pub type Generation = u64;
@@ -35,6 +35,8 @@ pub struct Gate {
     /// Requests that may be inside at once; 0 = any number.
     limit: AtomicU32,
     home: Weak<dyn Home>,
+    /// The id as headers, made for the first request.
+    id_headers: OnceLock<IdHeaders>,
 }
 
 impl Gate {
@@ -47,7 +49,13 @@ impl Gate {
             last_used: AtomicU64::new(last_used),
             limit: AtomicU32::new(0),
             home,
+            id_headers: OnceLock::new(),
         }
+    }
+
+    /// The id as headers.
+    pub fn id_headers(&self) -> &IdHeaders {
+        self.id_headers.get_or_init(|| IdHeaders::of(&self.id))
     }
 
     /// The model behind the gate.
