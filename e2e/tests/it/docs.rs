@@ -18,7 +18,13 @@ use self::{
 const FILES: [&str; 2] = ["README.md", "examples/README.md"];
 
 /// Other files whose links must lead somewhere.
-const LINKED: [&str; 3] = ["ARCHITECTURE.md", "CHANGELOG.md", "CONTRIBUTING.md"];
+const LINKED: [&str; 5] = [
+    "ARCHITECTURE.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
+    "adapter/README.md",
+    "standalone/README.md",
+];
 
 fn guides() -> Vec<String> {
     let folder = process::root().join("docs");
