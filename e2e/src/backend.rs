@@ -13,7 +13,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -64,6 +64,8 @@ pub struct Stats {
     pub loads: AtomicU64,
     /// `unloadModel`.
     pub unloads: AtomicU64,
+    /// Set by a test: every call is answered NOT_FOUND, until a model is loaded.
+    pub forgot: AtomicBool,
 }
 
 impl Stats {
@@ -151,7 +153,9 @@ async fn call(request: Request<RecvStream>, respond: SendResponse<Bytes>, shared
         runtime::call(&method, request, respond, &shared).await
     } else {
         Stats::add(&shared.stats.calls);
-        if let Some(method) = path.strip_prefix(methods::PREFIX) {
+        if shared.stats.forgot.load(Ordering::Relaxed) {
+            wire::fail(respond, "5", "gone")
+        } else if let Some(method) = path.strip_prefix(methods::PREFIX) {
             let method = method.to_owned();
             methods::call(&method, request, respond, &shared.stats).await
         } else {

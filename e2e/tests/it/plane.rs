@@ -44,6 +44,7 @@ struct Settings {
     backend: Options,
     rules: Rules,
     plain_statuses: bool,
+    replay_budget: usize,
 }
 
 impl Default for Settings {
@@ -52,6 +53,7 @@ impl Default for Settings {
             backend: Options::default(),
             rules: Rules::default(),
             plain_statuses: false,
+            replay_budget: 16 << 20,
         }
     }
 }
@@ -76,7 +78,7 @@ async fn fixture(settings: Settings) -> Fixture {
         mesh: MeshOptions::default(),
         plane: PlaneOptions {
             message_limit: LIMIT,
-            replay_budget: 16 << 20,
+            replay_budget: settings.replay_budget,
             parallelism: 4,
             plain_statuses: settings.plain_statuses,
             longest_call: PATIENCE,

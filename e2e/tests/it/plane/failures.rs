@@ -86,6 +86,38 @@ async fn a_forgotten_model_is_loaded_again_but_not_for_ever() {
 }
 
 #[tokio::test]
+async fn a_runtime_may_forget_a_model_more_than_once() {
+    let fixture = fixture(Settings::default()).await;
+    let stats = &fixture.backend.stats;
+    fixture.call(&format!("{ECHO}Unary"), &[A], b"first").await;
+    for loads in 2..5 {
+        stats.forgot.store(true, Ordering::Relaxed);
+        let answer = fixture.call(&format!("{ECHO}Unary"), &[A], b"m").await;
+        assert_eq!(answer.code().expect("status"), 0, "{}", answer.message());
+        assert_eq!(stats.loads.load(Ordering::Relaxed), loads);
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_was_not_kept_heals_the_next_one() {
+    let fixture = fixture(Settings {
+        replay_budget: 0,
+        ..Settings::default()
+    })
+    .await;
+    let unary = format!("{ECHO}Unary");
+    fixture.call(&unary, &[A], b"first").await;
+    fixture.backend.stats.forgot.store(true, Ordering::Relaxed);
+    assert_eq!(
+        fixture.failure(&unary, &[A], b"m").await.0,
+        5,
+        "cannot be played again"
+    );
+    let answer = fixture.call(&unary, &[A], b"m").await;
+    assert_eq!(answer.code().expect("status"), 0, "{}", answer.message());
+}
+
+#[tokio::test]
 async fn a_dead_model_server_is_said_and_survived() {
     let mut fixture = fixture(Settings {
         plain_statuses: true,
