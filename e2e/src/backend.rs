@@ -24,6 +24,7 @@ use h2::{RecvStream, server::SendResponse};
 use http::Request;
 use tokio::{
     net::{TcpListener, TcpStream},
+    sync::Notify,
     task::{JoinHandle, JoinSet},
 };
 
@@ -66,6 +67,8 @@ pub struct Stats {
     pub unloads: AtomicU64,
     /// Set by a test: every call is answered NOT_FOUND, until a model is loaded.
     pub forgot: AtomicBool,
+    /// Woken by a test: connections say GOAWAY, and end with their last call.
+    pub leave: Notify,
 }
 
 impl Stats {
@@ -139,11 +142,20 @@ async fn calls(socket: TcpStream, shared: Arc<Shared>) -> Result<(), h2::Error> 
         .max_concurrent_streams(MAX_STREAMS)
         .handshake(socket)
         .await?;
-    while let Some(accepted) = connection.accept().await {
+    let (mut leave, mut left) = (std::pin::pin!(shared.stats.leave.notified()), false);
+    loop {
+        let accepted = tokio::select! {
+            accepted = connection.accept() => accepted,
+            () = &mut leave, if !left => {
+                left = true;
+                connection.graceful_shutdown();
+                continue;
+            }
+        };
+        let Some(accepted) = accepted else { return Ok(()) };
         let (request, respond) = accepted?;
         tokio::spawn(call(request, respond, Arc::clone(&shared)));
     }
-    Ok(())
 }
 
 async fn call(request: Request<RecvStream>, respond: SendResponse<Bytes>, shared: Arc<Shared>) {

@@ -142,8 +142,20 @@ async fn a_dead_model_server_is_said_and_survived() {
         std::net::TcpStream::connect(addr).is_err()
     })
     .await;
-    let (code, text) = fixture.failure(&format!("{ECHO}Unary"), &[A], b"x").await;
-    assert_eq!(code, 14, "{text}");
+    // One request that is complete, and one of which more is to come.
+    let mut open = fixture
+        .client
+        .open(&format!("{ECHO}Unary"), &[A])
+        .await
+        .expect("opened");
+    open.message(b"x", false).await.expect("sent");
+    let unary = format!("{ECHO}Unary");
+    let (complete, open) = tokio::join!(fixture.call(&unary, &[A], b"x"), open.finish());
+    for answer in [complete, open.expect("answered")] {
+        let text = answer.message();
+        assert_eq!(answer.code().expect("status"), 14, "{text}");
+        assert!(text.contains("no connection to the model server"), "{text}");
+    }
     let listener = tokio::net::TcpListener::bind(addr)
         .await
         .expect("the port is free");
@@ -154,6 +166,33 @@ async fn a_dead_model_server_is_said_and_survived() {
     ));
     let answer = fixture.call(&format!("{ECHO}Unary"), &[A], b"back").await;
     assert_eq!(answer.messages, ["back"], "{}", answer.message());
+}
+
+#[tokio::test]
+async fn a_model_server_that_says_goaway_is_connected_again() {
+    let fixture = fixture(Settings::default()).await;
+    let unary = format!("{ECHO}Unary");
+    let stats = &fixture.backend.stats;
+    // More calls than connections: each connection has to wait for one before it ends.
+    let mut held = Vec::new();
+    for _ in 0..4 {
+        held.push(fixture.client.open(&unary, &[A]).await.expect("opened"));
+    }
+    until("the calls to arrive", || stats.calls.load(Ordering::Relaxed) == 4).await;
+    stats.leave.notify_waiters();
+    for i in 0..20 {
+        let answer = fixture.call(&unary, &[A], b"new").await;
+        assert_eq!(
+            answer.code().expect("status"),
+            0,
+            "call {i}: {}",
+            answer.message()
+        );
+    }
+    for mut call in held {
+        call.message(b"old", true).await.expect("sent");
+        assert_eq!(call.finish().await.expect("answered").messages, ["old"]);
+    }
 }
 
 #[tokio::test]
