@@ -84,14 +84,13 @@ impl Default for Rules {
             (methods::MODEL_STATISTICS, true),
             (methods::MODEL_STREAM_INFER, false),
         ];
-        let methods = methods
-            .into_iter()
-            .map(|(method, unary)| (method.into(), v2(unary)))
-            .collect();
-        Self {
-            methods,
-            allow_others: true,
-        }
+        Self::new(
+            methods
+                .into_iter()
+                .map(|(method, unary)| (method.into(), v2(unary)))
+                .collect(),
+            true,
+        )
     }
 }
 
