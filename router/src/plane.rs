@@ -345,8 +345,12 @@ impl Plane {
         plan: &Plan,
         lease: Lease,
     ) -> Result<Box<Exchange>, Failure> {
-        let request = self.request(parts, &lease);
+        let mut request = self.request(parts, &lease);
         let editor = self.editor(parts.uri.path(), &lease, plan);
+        if editor.is_some() {
+            // Another id makes another length.
+            request.headers_mut().remove(http::header::CONTENT_LENGTH);
+        }
         Exchange::start(&self.upstream, request, body, editor, Some(lease))
     }
 

@@ -16,7 +16,7 @@ use kit::{admin::Readiness, drain::Drain};
 use router::{
     cache::CacheOptions,
     listen::ListenOptions,
-    mesh::MeshOptions,
+    mesh::{Mesh, MeshOptions},
     metrics::{Metrics, MetricsOptions},
     plane::PlaneOptions,
     rest::RestOptions,
@@ -38,6 +38,7 @@ struct Fixture {
     client: Client,
     drain: Drain,
     router_addr: std::net::SocketAddr,
+    mesh: Arc<Mesh>,
 }
 
 struct Settings {
@@ -107,6 +108,7 @@ async fn fixture(settings: Settings) -> Fixture {
         ..Default::default()
     };
     router.mesh().set_vmodel(vmodel).await.expect("set");
+    let mesh = router.mesh().clone();
     let drain = Drain::new(Duration::from_secs(5));
     tokio::spawn(listeners.serve(
         router,
@@ -120,6 +122,7 @@ async fn fixture(settings: Settings) -> Fixture {
         client,
         drain,
         router_addr,
+        mesh,
     }
 }
 

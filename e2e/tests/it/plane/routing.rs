@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use api::{
     inference::ModelInferRequest,
-    mmesh::runtime_status_response::MethodInfo,
+    mmesh::{SetVModelRequest, runtime_status_response::MethodInfo},
     names::methods::{MODEL_INFER, MODEL_STREAM_INFER},
 };
 use e2e::backend::Options;
@@ -138,6 +138,24 @@ async fn the_concrete_id_is_spliced_in_where_the_runtime_wants_it() {
         text.contains("Method not found or not permitted: stowage.test.Echo/Unary"),
         "{text}"
     );
+}
+
+#[tokio::test]
+async fn a_request_with_its_length_may_be_spliced() {
+    let fixture = fixture(injecting()).await;
+    let message = request("a vmodel with a name that is longer than the one of its model");
+    let vmodel = SetVModelRequest {
+        v_model_id: named(&message),
+        target_model_id: "a".into(),
+        ..Default::default()
+    };
+    fixture.mesh.set_vmodel(vmodel).await.expect("set");
+    let length = (message.len() + 5).to_string();
+    let answer = fixture
+        .call(MODEL_INFER, &[("content-length", &length)], &message)
+        .await;
+    assert_eq!(answer.code().expect("status"), 0, "{}", answer.message());
+    assert_eq!(named(&answer.messages[0]), "a");
 }
 
 #[tokio::test]
