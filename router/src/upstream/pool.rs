@@ -38,8 +38,10 @@ const CONNECTION_WINDOW: u32 = 4 << 20;
 const MAX_HEADER_LIST: u32 = 64 << 10;
 /// Pause between attempts to connect, growing from the first to the second.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(2));
+/// Not more often than gRPC servers allow by default (every five minutes, and not when nothing else is going on): they
+/// close the connection otherwise, and the calls with it.
+const PING_INTERVAL: Duration = Duration::from_secs(5 * 60 + 10);
 /// A connection that does not answer a ping for so long is dead.
-const PING_INTERVAL: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Address of a model server.
@@ -174,7 +176,7 @@ async fn keep_connected(pool: std::sync::Weak<Inner>, slot: usize) {
     while let Some(inner) = pool.upgrade() {
         let (endpoint, timeout) = (inner.endpoint.clone(), inner.options.connect_timeout);
         let started = time::Instant::now();
-        let connected = time::timeout(timeout, connect(&endpoint)).await;
+        let connected = time::timeout(timeout, connect(&endpoint, &pool)).await;
         drop(inner);
         match connected {
             Ok(Ok((sender, connection))) => serve(&pool, slot, sender, connection, &endpoint).await,
@@ -251,18 +253,21 @@ fn is_stale(sender: &mut SendRequest<Bytes>) -> bool {
 
 type Connection = std::pin::Pin<Box<dyn Future<Output = Result<(), h2::Error>> + Send>>;
 
-async fn connect(endpoint: &Endpoint) -> io::Result<(SendRequest<Bytes>, Connection)> {
+async fn connect(
+    endpoint: &Endpoint,
+    pool: &std::sync::Weak<Inner>,
+) -> io::Result<(SendRequest<Bytes>, Connection)> {
     match endpoint {
         Endpoint::Tcp(addr) => {
             let io = TcpStream::connect(addr).await?;
             io.set_nodelay(true)?;
-            handshake(io).await
+            handshake(io, pool.clone()).await
         }
-        Endpoint::Unix(path) => handshake(UnixStream::connect(path).await?).await,
+        Endpoint::Unix(path) => handshake(UnixStream::connect(path).await?, pool.clone()).await,
     }
 }
 
-async fn handshake<T>(io: T) -> io::Result<(SendRequest<Bytes>, Connection)>
+async fn handshake<T>(io: T, pool: std::sync::Weak<Inner>) -> io::Result<(SendRequest<Bytes>, Connection)>
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -276,12 +281,20 @@ where
         .await
         .map_err(io::Error::other)?;
     let pings = connection.ping_pong();
+    // Calls since the last look: a connection that nobody uses is not pinged.
+    let mut seen = 0;
+    let is_used = move || {
+        let calls = pool
+            .upgrade()
+            .map_or(seen, |inner| inner.next.load(Ordering::Relaxed));
+        std::mem::replace(&mut seen, calls) != calls
+    };
     let driver = async move {
         match pings {
             None => connection.await,
             Some(pings) => tokio::select! {
                 end = connection => end,
-                () = crate::keepalive::dead(pings, PING_INTERVAL, PING_TIMEOUT) => Ok(()),
+                () = crate::keepalive::dead(pings, PING_INTERVAL, PING_TIMEOUT, is_used) => Ok(()),
             },
         }
     };
