@@ -6,7 +6,9 @@ use tonic::Code;
 
 use crate::{
     exchange::Exchange,
+    failure,
     metrics::{MethodMetrics, Metrics},
+    upstream::Head,
 };
 
 /// One call, from its headers to its status. One that is dropped before its end counts as CANCELLED.
@@ -41,9 +43,10 @@ impl Observation {
     }
 
     /// The model server has begun to answer.
-    pub fn answered(&mut self, path: &str, exchange: &Exchange) {
+    pub fn answered(&mut self, path: &str, head: &Head, exchange: &Exchange) {
         if let Some(model) = exchange.model() {
-            if !self.method.is_known() {
+            let exists = failure::code(&head.headers) != Some(Code::Unimplemented);
+            if exists && !self.method.is_known() {
                 // A method that a model has answered exists: it may have a label of its own.
                 self.metrics.admit_method(path);
                 self.method = self.metrics.method(path);

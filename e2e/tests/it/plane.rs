@@ -39,6 +39,7 @@ struct Fixture {
     drain: Drain,
     router_addr: std::net::SocketAddr,
     mesh: Arc<Mesh>,
+    metrics: Metrics,
 }
 
 struct Settings {
@@ -87,7 +88,7 @@ async fn fixture(settings: Settings) -> Fixture {
         rules: settings.rules,
     };
     let metrics = Metrics::new(&mut Default::default(), MetricsOptions::default());
-    let router = Router::start(setup, metrics, Readiness::new("starting"))
+    let router = Router::start(setup, metrics.clone(), Readiness::new("starting"))
         .await
         .expect("the runtime is ready");
     for id in ["a", "b"] {
@@ -123,6 +124,7 @@ async fn fixture(settings: Settings) -> Fixture {
         drain,
         router_addr,
         mesh,
+        metrics,
     }
 }
 

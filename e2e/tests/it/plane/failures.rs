@@ -47,6 +47,16 @@ async fn status_text_and_details_pass() {
 }
 
 #[tokio::test]
+async fn methods_that_nobody_has_get_no_label() {
+    let fixture = fixture(Settings::default()).await;
+    let (none, unary) = (format!("{ECHO}None"), format!("{ECHO}Unary"));
+    assert_eq!(fixture.failure(&none, &[A], b"m").await.0, 12);
+    fixture.call(&unary, &[A], b"m").await;
+    assert!(fixture.metrics.method(&unary).is_known());
+    assert!(!fixture.metrics.method(&none).is_known());
+}
+
+#[tokio::test]
 async fn plain_statuses_are_left_alone() {
     let fixture = fixture(Settings {
         plain_statuses: true,
