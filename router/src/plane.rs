@@ -39,6 +39,11 @@ mod unary;
 
 /// How often one request is sent: the first time, and again after the runtime forgot the model or refused the stream.
 const ATTEMPTS: u32 = 3;
+/// The runtime's own service, and the one that it had before: the router alone loads and unloads.
+const SPI: [&str; 2] = [
+    "/mmesh.ModelRuntime/",
+    "/com.ibm.watson.tas.internal.proto.ModelServer/",
+];
 /// Copies of which a NOT_FOUND is known to be the model's own answer.
 const GENUINE: usize = 10_000;
 /// How long that is believed: a runtime may forget such a model too, but a reload for every answer costs too much.
@@ -281,7 +286,7 @@ impl Plane {
     }
 
     fn check_method(&self, path: &str) -> Result<(), Failure> {
-        let denied = path.starts_with("/mmesh.ModelRuntime/")
+        let denied = SPI.iter().any(|service| path.starts_with(service))
             || self
                 .methods
                 .as_ref()

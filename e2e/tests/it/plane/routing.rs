@@ -223,6 +223,20 @@ async fn wrong_ids_are_told_apart() {
 }
 
 #[tokio::test]
+async fn nobody_reaches_the_runtimes_own_service() {
+    let fixture = fixture(Settings::default()).await;
+    for service in [
+        "mmesh.ModelRuntime",
+        "com.ibm.watson.tas.internal.proto.ModelServer",
+    ] {
+        let (code, text) = fixture
+            .failure(&format!("/{service}/unloadModel"), &[("mm-model-id", "a")], b"")
+            .await;
+        assert_eq!(code, 12, "{text}");
+    }
+}
+
+#[tokio::test]
 async fn several_ids_merge_their_responses() {
     let fixture = fixture(Settings::default()).await;
     let unary = format!("{ECHO}Unary");
