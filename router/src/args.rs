@@ -44,7 +44,7 @@ pub struct Args {
     #[arg(long, env = api::names::env::MM_PRESTOP_WAIT_PORT, default_value_t = api::names::ports::PRESTOP, value_name = "PORT")]
     pub prestop_port: u16,
 
-    /// Metrics: "disabled", or "prometheus" with ";"-separated settings after ":", like "prometheus:port=2112;per_model_metrics=true"
+    /// Metrics: `disabled`, or `prometheus` with settings after a colon, like `prometheus:port=2112;per_model_metrics=true`
     #[arg(long, env = api::names::env::MM_METRICS, default_value = "prometheus", value_name = "SETTING")]
     pub metrics: MetricsSetting,
 
@@ -141,10 +141,13 @@ pub struct Args {
 
 const EXAMPLES: &str = "Examples:
   stowage-router                              in front of a runtime on /tmp/mmesh/grpc.sock or localhost:8085
-  stowage-router --runtime-port 9085          another runtime port
+  stowage-router --runtime-port 8085 --serving-port 8001
+                                              a runtime that takes inference calls on another port
   stowage-router --bind 127.0.0.1 --grpc-port 9033 --metrics prometheus:port=9112
 
-Every flag can be set by the environment variable named beside it.";
+Every flag can be set by the environment variable named beside it.
+
+Exit codes: 0 stopped as asked, 1 something failed, 2 wrong usage or configuration.";
 
 /// A port, or `NONE`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -210,7 +213,7 @@ impl std::str::FromStr for MetricsSetting {
                 .ok_or_else(|| format!("{part:?} must be key=value"))?;
             match key {
                 "port" => {
-                    setting.port = Some(value.parse().map_err(|_| format!("port {value:?} is no port"))?)
+                    setting.port = Some(value.parse().map_err(|_| format!("port {value:?} is no port"))?);
                 }
                 "per_model_metrics" => {
                     setting.per_model = value

@@ -275,14 +275,13 @@ impl RequestBody {
             return Ok(None);
         }
         let joined;
-        let bytes = match (&self.first, self.more.is_empty()) {
-            (Some(first), true) => &first[..],
-            _ => {
-                let mut all = BytesMut::with_capacity(arrived);
-                self.arrived().for_each(|chunk| all.extend_from_slice(chunk));
-                joined = all;
-                &joined[..]
-            }
+        let bytes = if let (Some(first), true) = (&self.first, self.more.is_empty()) {
+            &first[..]
+        } else {
+            let mut all = BytesMut::with_capacity(arrived);
+            self.arrived().for_each(|chunk| all.extend_from_slice(chunk));
+            joined = all;
+            &joined[..]
         };
         let Some((head, rest)) = bytes.split_first_chunk::<PREFIX>() else {
             return Ok(None);

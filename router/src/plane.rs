@@ -44,7 +44,7 @@ const SPI: [&str; 2] = [
     "/mmesh.ModelRuntime/",
     "/com.ibm.watson.tas.internal.proto.ModelServer/",
 ];
-/// Copies of which a NOT_FOUND is known to be the model's own answer.
+/// Copies of which a `NOT_FOUND` is known to be the model's own answer.
 const GENUINE: usize = 10_000;
 /// How long that is believed: a runtime may forget such a model too, but a reload for every answer costs too much.
 const GENUINE_FOR: Duration = Duration::from_mins(10);
@@ -350,7 +350,7 @@ impl Plane {
         plan: &Plan,
         lease: Lease,
     ) -> Result<Box<Exchange>, Failure> {
-        let mut request = self.request(parts, &lease);
+        let mut request = Self::request(parts, &lease);
         let editor = self.editor(parts.uri.path(), &lease, plan);
         if editor.is_some() {
             // Another id makes another length.
@@ -416,7 +416,7 @@ impl Plane {
         self.attempt(&attempt.parts, body, plan, lease)
     }
 
-    fn request(&self, parts: &Parts, lease: &Lease) -> Request<()> {
+    fn request(parts: &Parts, lease: &Lease) -> Request<()> {
         let mut request = Request::new(());
         *request.method_mut() = parts.method.clone();
         *request.uri_mut() = parts.uri.clone();
@@ -619,7 +619,8 @@ fn broken_failure(broken: Broken) -> Failure {
     }
 }
 
-/// The ways in which runtimes say that they do not have a model (ModelMesh's list: plain NOT_FOUND, Triton, MLServer).
+/// The ways in which runtimes say that they do not have a model (ModelMesh's list: plain `NOT_FOUND`,
+/// Triton, MLServer).
 fn is_lost(code: Code, text: &str) -> bool {
     match code {
         Code::NotFound => true,

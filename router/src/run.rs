@@ -76,7 +76,8 @@ async fn run(config: Config) -> anyhow::Result<()> {
     if let Some(addr) = metrics {
         serve_admin(addr, admin::metrics(registry), &drain).await?;
     }
-    tracing::info!(grpc = %listeners.grpc_addr()?, rest = ?listeners.rest_addr(), %runtime, %serving, "listening");
+    let rest_addr = listeners.rest_addr().map(tracing::field::display);
+    tracing::info!(grpc = %listeners.grpc_addr()?, rest = rest_addr, %runtime, %serving, "listening");
     let pool = Pool::new(
         serving,
         PoolOptions {
@@ -132,7 +133,7 @@ async fn follow_rules(path: Arc<Path>, plane: Arc<Plane>, drain: Drain) {
                 tracing::info!(path = %path.display(), "data plane configuration read again");
             }
             Err(error) => {
-                tracing::warn!(path = %path.display(), %error, "data plane configuration not taken")
+                tracing::warn!(path = %path.display(), %error, "data plane configuration not taken");
             }
         }
         current = text;

@@ -3,15 +3,19 @@
 //! Needs the binaries beside the tests (`cargo build -p standalone -p router -p adapter --bins`); Python packages are
 //! installed by `scripts/venv.sh`.
 
+mod architecture;
 mod bad_input;
 mod bad_models;
 mod clients;
 mod command_line;
+mod docs;
 mod eviction;
 mod examples;
 mod hostile_clients;
 mod plane;
+mod request_logs;
 mod shutdown;
 mod support;
 mod two_processes;
+mod v1;
 mod watched_folder;

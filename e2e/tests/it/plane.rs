@@ -13,6 +13,7 @@ use e2e::{
     process::eventually,
 };
 use kit::{admin::Readiness, drain::Drain};
+use prometheus_client::registry::Registry;
 use router::{
     cache::CacheOptions,
     listen::ListenOptions,
@@ -87,7 +88,7 @@ async fn fixture(settings: Settings) -> Fixture {
         },
         rules: settings.rules,
     };
-    let metrics = Metrics::new(&mut Default::default(), MetricsOptions::default());
+    let metrics = Metrics::new(&mut Registry::default(), MetricsOptions::default());
     let router = Router::start(setup, metrics.clone(), Readiness::new("starting"))
         .await
         .expect("the runtime is ready");

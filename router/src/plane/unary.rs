@@ -48,7 +48,7 @@ impl Plane {
             routing,
             deadline: Some(deadline),
         });
-        let mut seen = Observation::start(&self.metrics, method);
+        let mut seen = Observation::start(&self.metrics, method, &incoming.parts.headers);
         seen.request_bytes(message.len() as u64);
         let work = async {
             let reply = self.call(incoming).await?;

@@ -29,8 +29,6 @@ use tokio::{
 
 use super::{CallError, Frame, Head, ready_ok};
 
-/// A chunk of at most this size is handed over without waiting for window: one frame of a default-sized server.
-const DIRECT: usize = 16 << 10;
 /// Receive window of a stream: a large tensor should not wait for window updates on a fast link.
 const STREAM_WINDOW: u32 = 1 << 20;
 /// Receive window of a connection. Responses that slow clients do not take yet count against it, a stream's window each:
@@ -39,6 +37,8 @@ const CONNECTION_WINDOW: u32 = 256 * STREAM_WINDOW;
 /// What small frames that are not taken yet may cost, 256 bytes each at most, before HTTP/2 ends the connection with all
 /// its calls: a stream of tokens to a slow client is no attack, and the windows bound it.
 const FRAME_BUDGET: usize = 1 << 30;
+/// Largest frame that the server may send: fewer, larger frames for large tensors.
+const MAX_FRAME: u32 = 64 << 10;
 /// Trailers and metadata of a response.
 const MAX_HEADER_LIST: u32 = 64 << 10;
 /// Pause between attempts to connect, growing from the first to the second.
@@ -281,7 +281,7 @@ where
         .initial_connection_window_size(CONNECTION_WINDOW)
         .data_frame_budget(FRAME_BUDGET)
         .max_header_list_size(MAX_HEADER_LIST)
-        .max_frame_size(DIRECT as u32 * 4)
+        .max_frame_size(MAX_FRAME)
         .enable_push(false)
         .handshake::<T, Bytes>(io)
         .await

@@ -1,9 +1,16 @@
 //! What clients see when the model server fails, forgets or disappears.
 
-use std::sync::atomic::Ordering;
+use std::sync::{Arc, atomic::Ordering};
 
-use e2e::client::Client;
+use e2e::{
+    backend::{Backend, Options, serve},
+    client::Client,
+};
 use tonic::transport::Channel;
+use tonic_reflection::pb::v1::{
+    ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+    server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
+};
 
 use super::{ECHO, Settings, fixture, until};
 
@@ -144,9 +151,7 @@ async fn a_dead_model_server_is_said_and_survived() {
     );
     let addr = fixture.backend.addr;
     // Dropping a backend ends its task at some later point; its port is free when it has.
-    let other = e2e::backend::Backend::start(Default::default())
-        .await
-        .expect("starts");
+    let other = Backend::start(Options::default()).await.expect("starts");
     drop(std::mem::replace(&mut fixture.backend, other));
     until("the port to be closed", || {
         std::net::TcpStream::connect(addr).is_err()
@@ -169,11 +174,7 @@ async fn a_dead_model_server_is_said_and_survived() {
     let listener = tokio::net::TcpListener::bind(addr)
         .await
         .expect("the port is free");
-    tokio::spawn(e2e::backend::serve(
-        listener,
-        Default::default(),
-        Default::default(),
-    ));
+    tokio::spawn(serve(listener, Options::default(), Arc::default()));
     let answer = fixture.call(&format!("{ECHO}Unary"), &[A], b"back").await;
     assert_eq!(answer.messages, ["back"], "{}", answer.message());
 }
@@ -225,26 +226,9 @@ async fn health_and_reflection_answer() {
         tonic_health::pb::health_check_response::ServingStatus::Serving
     );
 
-    use tonic_reflection::pb::v1::{
-        ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
-        server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
-    };
-    let ask = ServerReflectionRequest {
-        host: String::new(),
-        message_request: Some(MessageRequest::ListServices(String::new())),
-    };
     let mut client = ServerReflectionClient::new(channel);
-    let answers = client
-        .server_reflection_info(tokio_stream::iter([ask]))
-        .await
-        .expect("answered");
-    let answer = answers
-        .into_inner()
-        .message()
-        .await
-        .expect("received")
-        .expect("one answer");
-    let Some(MessageResponse::ListServicesResponse(list)) = answer.message_response else {
+    let request = MessageRequest::ListServices(String::new());
+    let MessageResponse::ListServicesResponse(list) = reflect(&mut client, request).await else {
         panic!("a list")
     };
     let names: Vec<_> = list.service.iter().map(|service| service.name.as_str()).collect();
@@ -254,7 +238,27 @@ async fn health_and_reflection_answer() {
         "stowage.v1.Mesh",
     ] {
         assert!(names.contains(&name), "{names:?}");
+        let symbol = MessageRequest::FileContainingSymbol(name.to_owned());
+        let MessageResponse::FileDescriptorResponse(files) = reflect(&mut client, symbol).await else {
+            panic!("{name}: the file that describes it")
+        };
+        assert!(!files.file_descriptor_proto.is_empty(), "{name}");
     }
+}
+
+async fn reflect(client: &mut ServerReflectionClient<Channel>, request: MessageRequest) -> MessageResponse {
+    let ask = ServerReflectionRequest {
+        host: String::new(),
+        message_request: Some(request),
+    };
+    let answers = client
+        .server_reflection_info(tokio_stream::iter([ask]))
+        .await
+        .expect("answered");
+    let answer = answers.into_inner().message().await.expect("received");
+    answer
+        .and_then(|answer| answer.message_response)
+        .expect("one answer")
 }
 
 #[tokio::test]

@@ -60,6 +60,7 @@ async fn headers_name_the_model_and_the_runtime_sees_the_concrete_id() {
             ("mm-balanced", "true"),
             ("authorization", "secret"),
             ("x-own", "kept"),
+            ("x-request-id", "r-7"),
         ];
         let answer = fixture
             .call(&format!("{ECHO}Unary"), &metadata, b"any bytes")
@@ -73,6 +74,7 @@ async fn headers_name_the_model_and_the_runtime_sees_the_concrete_id() {
                 .map(|v| v.to_str().expect("text"))
         };
         assert_eq!(saw("mm-model-id"), Some("a"), "{header}");
+        assert_eq!(saw("x-request-id"), Some("r-7"), "{header}");
         assert_eq!(saw("mm-model-id-bin"), Some("YQ"), "{header}");
         assert_eq!(
             (saw("mm-vmodel-id"), saw("mm-balanced"), saw("tas-model-id")),
