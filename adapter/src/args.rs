@@ -21,20 +21,6 @@ Examples:
 
 A link called onnx-adapter starts the same. Exit codes: 0 stopped as asked, 1 something failed, 2 wrong usage or configuration.";
 
-const ONNX_EXAMPLES: &str = "\
-A router asks on the runtime SPI for models to be loaded: the model's path is an ONNX file, or a folder that holds one.
-Inference calls go to the other endpoint; capacity is the memory of the process less its buffer.
-
-Examples:
-  stowage-adapter onnx --container-mem-req-bytes 1GiB
-      the SPI on localhost:8085, inference on localhost:8001; then: stowage-router --runtime-port 8085 --serving-port 8001
-  stowage-adapter onnx --container-mem-req-bytes 1GiB --adapter-socket /tmp/s --runtime-socket /tmp/s
-      both on one unix socket; then: stowage-router --runtime-socket /tmp/s
-  CONTAINER_MEM_REQ_BYTES=1073741824 ROOT_MODEL_DIR=/models stowage-adapter onnx
-      by environment, and no model from outside of /models
-
-Exit codes: 0 stopped as asked, 1 something failed, 2 wrong usage or configuration.";
-
 /// Loads models into a model server, or into the ONNX runtime that is built in.
 #[derive(clap::Parser, Debug)]
 #[command(name = "stowage-adapter", version, after_help = EXAMPLES)]
