@@ -19,8 +19,9 @@ const LOGGED: usize = 256;
 #[derive(Debug)]
 struct Line {
     method: String,
-    /// The model that answers; until one does, what the headers ask for.
+    /// The model that answers, and the vmodel that led to it; until one does, what the headers ask for.
     model: Option<String>,
+    vmodel: Option<String>,
     request_id: Option<String>,
 }
 
@@ -33,7 +34,8 @@ impl Line {
         };
         Self {
             method: path.to_owned(),
-            model: text(headers::MODEL_ID).or_else(|| text(headers::VMODEL_ID)),
+            model: text(headers::MODEL_ID),
+            vmodel: text(headers::VMODEL_ID),
             request_id: text(headers::REQUEST_ID),
         }
     }
@@ -77,13 +79,14 @@ impl Observation {
         if let Some(model) = exchange.model() {
             if let Some(line) = &mut self.line {
                 line.model = Some(model.to_owned());
+                line.vmodel = exchange.vmodel().map(str::to_owned);
             }
             if !self.method.is_known() {
                 // A method that a model has answered exists: it may have a label of its own.
                 self.metrics.admit_method(path);
                 self.method = self.metrics.method(path);
             }
-            self.method = self.metrics.model(&self.method, model, None);
+            self.method = self.metrics.model(&self.method, model, exchange.vmodel());
             self.invoked = Some(exchange.started());
         }
     }
@@ -122,6 +125,7 @@ impl Observation {
             tracing::debug!(
                 method = line.method,
                 model = line.model,
+                vmodel = line.vmodel,
                 code = kit::status::name(code),
                 elapsed_ms = now.saturating_duration_since(self.started).as_secs_f64() * 1e3,
                 request_id = line.request_id,
