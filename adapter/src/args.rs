@@ -21,20 +21,6 @@ Examples:
 
 A link called onnx-adapter starts the same. Exit codes: 0 stopped as asked, 1 something failed, 2 wrong usage or configuration.";
 
-const ONNX_EXAMPLES: &str = "\
-A router asks on the runtime SPI for models to be loaded: the model's path is an ONNX file, or a folder that holds one.
-Inference calls go to the other endpoint; capacity is the memory of the process less its buffer.
-
-Examples:
-  stowage-adapter onnx --container-mem-req-bytes 1GiB
-      the SPI on localhost:8085, inference on localhost:8001; then: stowage-router --runtime-port 8085 --serving-port 8001
-  stowage-adapter onnx --container-mem-req-bytes 1GiB --adapter-socket /tmp/s --runtime-socket /tmp/s
-      both on one unix socket; then: stowage-router --runtime-socket /tmp/s
-  CONTAINER_MEM_REQ_BYTES=1073741824 ROOT_MODEL_DIR=/models stowage-adapter onnx
-      by environment, and no model from outside of /models
-
-Exit codes: 0 stopped as asked, 1 something failed, 2 wrong usage or configuration.";
-
 /// Loads models into a model server, or into the ONNX runtime that is built in.
 #[derive(clap::Parser, Debug)]
 #[command(name = "stowage-adapter", version, after_help = EXAMPLES)]
@@ -55,12 +41,24 @@ pub enum Command {
     Onnx(OnnxArgs),
 }
 
+const ONNX_EXAMPLES: &str = "\
+Examples:
+  stowage-adapter onnx --container-mem-req-bytes 2GiB          SPI on localhost:8085, inference on localhost:8001
+  stowage-adapter onnx --container-mem-req-bytes 2GiB --adapter-socket /tmp/mmesh/grpc.sock \\
+      --runtime-socket /tmp/mmesh/grpc.sock                    both on the socket where a router looks first
+  stowage-adapter onnx --container-mem-req-bytes 2GiB --root-model-dir /models
+
+A router beside it: stowage-router --runtime-port 8085 --serving-port 8001
+
+Every flag can be set by the environment variable named beside it.
+Exit codes: 0 stopped as asked, 1 something failed, 2 wrong usage.";
+
 /// Flags of `stowage-adapter onnx`.
 #[derive(clap::Args, Debug)]
 #[command(after_help = ONNX_EXAMPLES)]
 pub struct OnnxArgs {
     /// TCP port of the runtime SPI, on localhost
-    #[arg(long, env = "ADAPTER_PORT", default_value_t = ports::RUNTIME)]
+    #[arg(long, env = "ADAPTER_PORT", default_value_t = ports::RUNTIME, value_name = "PORT")]
     pub adapter_port: u16,
 
     /// Unix socket of the runtime SPI, instead of the port
@@ -68,53 +66,48 @@ pub struct OnnxArgs {
     pub adapter_socket: Option<PathBuf>,
 
     /// TCP port of V2 inference, on localhost; the SPI's own port or 0 = the SPI's endpoint serves both
-    #[arg(long, env = "RUNTIME_PORT", default_value_t = ports::MODEL_SERVER)]
+    #[arg(long, env = "RUNTIME_PORT", default_value_t = ports::MODEL_SERVER, value_name = "PORT")]
     pub runtime_port: u16,
 
     /// Unix socket of V2 inference, instead of the port; the SPI's own = one endpoint serves both
     #[arg(long, env = "STOWAGE_RUNTIME_SOCKET", value_name = "PATH")]
     pub runtime_socket: Option<PathBuf>,
 
-    /// Memory of the process, in bytes or with a unit; required
+    /// Memory of the process, in bytes or with a unit, like 1GiB; required
     #[arg(long, env = "CONTAINER_MEM_REQ_BYTES", value_name = "SIZE")]
     pub container_mem_req_bytes: Option<ByteSize>,
 
     /// Part of that memory that models may not take
-    #[arg(
-        long,
-        env = "MEM_BUFFER_BYTES",
-        value_name = "SIZE",
-        default_value = "268435456"
-    )]
+    #[arg(long, env = "MEM_BUFFER_BYTES", value_name = "SIZE", default_value = "256MiB")]
     pub mem_buffer_bytes: ByteSize,
 
     /// Loads that run at once
-    #[arg(long, env = "LOADING_CONCURRENCY", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, env = "LOADING_CONCURRENCY", default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub loading_concurrency: u32,
 
     /// Time a load may take; a bare number is milliseconds
-    #[arg(long, env = "LOADTIME_TIMEOUT", value_name = "TIME", default_value = "30000", value_parser = duration_ms)]
+    #[arg(long, env = "LOADTIME_TIMEOUT", value_name = "TIME", default_value = "30s", value_parser = duration_ms)]
     pub loadtime_timeout: Duration,
 
     /// Size of a model about which nothing is known
-    #[arg(
-        long,
-        env = "DEFAULT_MODELSIZE",
-        value_name = "SIZE",
-        default_value = "1000000"
-    )]
+    #[arg(long, env = "DEFAULT_MODELSIZE", value_name = "SIZE", default_value = "1MB")]
     pub default_modelsize: ByteSize,
 
     /// Factor from size on disk to predicted size in memory
-    #[arg(long, env = "MODELSIZE_MULTIPLIER", default_value_t = OnnxOptions::DEFAULT_SIZE_MULTIPLIER)]
+    #[arg(long, env = "MODELSIZE_MULTIPLIER", value_name = "FACTOR", default_value_t = OnnxOptions::DEFAULT_SIZE_MULTIPLIER)]
     pub modelsize_multiplier: f64,
 
     /// Version that is reported [default: this program's]
-    #[arg(long, env = "RUNTIME_VERSION")]
+    #[arg(long, env = "RUNTIME_VERSION", value_name = "VERSION")]
     pub runtime_version: Option<String>,
 
     /// Inferences that one model may run at once; 0 = no limit
-    #[arg(long, env = "LIMIT_PER_MODEL_CONCURRENCY", default_value_t = 0)]
+    #[arg(
+        long,
+        env = "LIMIT_PER_MODEL_CONCURRENCY",
+        default_value_t = 0,
+        value_name = "N"
+    )]
     pub limit_per_model_concurrency: u32,
 
     /// Model paths must lie inside this folder [default: any path]

@@ -14,7 +14,7 @@ use std::{
     str::FromStr,
 };
 
-use tracing_subscriber::{EnvFilter, fmt::MakeWriter, util::SubscriberInitExt};
+use tracing_subscriber::{EnvFilter, filter::LevelFilter, fmt::MakeWriter, util::SubscriberInitExt};
 
 use crate::args::TelemetryArgs;
 
@@ -82,13 +82,23 @@ where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let builder = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(&filter.0))
+        .with_env_filter(rules(&filter.0))
         .with_writer(writer)
         .with_ansi(color && format == LogFormat::Text);
     match format {
         LogFormat::Json => Box::new(builder.json().flatten_event(true).with_span_list(false).finish()),
         LogFormat::Text => Box::new(builder.finish()),
     }
+}
+
+/// Rules for `filter`. A library that watches files says at info what is of no interest to operators; a rule of one's own
+/// brings it back.
+fn rules(filter: &str) -> EnvFilter {
+    let rules = EnvFilter::new(filter);
+    if rules.max_level_hint() < Some(LevelFilter::INFO) {
+        return rules;
+    }
+    EnvFilter::new(format!("notify=warn,{filter}"))
 }
 
 fn log_panic(info: &panic::PanicHookInfo<'_>) {
@@ -155,6 +165,17 @@ mod tests {
             line.contains("model loaded model=\"m\"") && !line.contains('\u{1b}'),
             "{line}"
         );
+    }
+
+    #[test]
+    fn a_noisy_library_is_heard_when_asked() {
+        let noise = |filter| {
+            logged(filter, LogFormat::Text, || {
+                tracing::info!(target: "notify::inotify", "noise");
+            })
+        };
+        assert_eq!(noise("info"), "");
+        assert!(noise("info,notify=info").contains("noise"));
     }
 
     #[test]

@@ -141,7 +141,8 @@ pub struct Args {
 
 const EXAMPLES: &str = "Examples:
   stowage-router                              in front of a runtime on /tmp/mmesh/grpc.sock or localhost:8085
-  stowage-router --runtime-port 9085          another runtime port
+  stowage-router --runtime-port 8085 --serving-port 8001
+                                              a runtime that takes inference calls on another port
   stowage-router --bind 127.0.0.1 --grpc-port 9033 --metrics prometheus:port=9112
 
 Every flag can be set by the environment variable named beside it.

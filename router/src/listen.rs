@@ -73,9 +73,10 @@ pub async fn run(listener: TcpListener, plane: Arc<Plane>, options: ListenOption
             }
         };
         let (plane, options, calls, drain) = (plane.clone(), options.clone(), calls.clone(), drain.clone());
+        // Taken here, so that a drain that starts before the task does waits for it.
+        let guard = drain.guard();
         tokio::spawn(async move {
-            let _permit = permit;
-            let _guard = drain.guard();
+            let (_permit, _guard) = (permit, guard);
             if let Err(error) = connection(socket, plane, &options, calls, &drain).await {
                 log_end(peer, &error);
             }
@@ -110,7 +111,7 @@ async fn connection(
     let pings = connection.ping_pong();
     let dead = async {
         match pings {
-            Some(pings) => keepalive::dead(pings, PING.0, PING.1).await,
+            Some(pings) => keepalive::dead(pings, PING.0, PING.1, || true).await,
             None => std::future::pending().await,
         }
     };

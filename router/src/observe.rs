@@ -9,7 +9,9 @@ use tonic::Code;
 
 use crate::{
     exchange::Exchange,
+    failure,
     metrics::{MethodMetrics, Metrics},
+    upstream::Head,
 };
 
 /// Bytes of a client's text in a log line; ids and names are shorter.
@@ -75,13 +77,14 @@ impl Observation {
     }
 
     /// The model server has begun to answer.
-    pub fn answered(&mut self, path: &str, exchange: &Exchange) {
+    pub fn answered(&mut self, path: &str, head: &Head, exchange: &Exchange) {
         if let Some(model) = exchange.model() {
             if let Some(line) = &mut self.line {
                 line.model = Some(model.to_owned());
                 line.vmodel = exchange.vmodel().map(str::to_owned);
             }
-            if !self.method.is_known() {
+            let exists = failure::code(&head.headers) != Some(Code::Unimplemented);
+            if exists && !self.method.is_known() {
                 // A method that a model has answered exists: it may have a label of its own.
                 self.metrics.admit_method(path);
                 self.method = self.metrics.method(path);

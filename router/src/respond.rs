@@ -78,7 +78,7 @@ pub async fn serve(plane: Arc<Plane>, request: Request<RecvStream>, mut respond:
     };
     let (head, mut source) = match reply {
         Reply::Live(head, exchange) => {
-            seen.answered(uri.path(), &exchange);
+            seen.answered(uri.path(), &head, &exchange);
             seen.request_bytes(exchange.request_bytes());
             (head, Source::Live(exchange))
         }

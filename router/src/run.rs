@@ -76,7 +76,8 @@ async fn run(config: Config) -> anyhow::Result<()> {
     if let Some(addr) = metrics {
         serve_admin(addr, admin::metrics(registry), &drain).await?;
     }
-    tracing::info!(grpc = %listeners.grpc_addr()?, rest = ?listeners.rest_addr(), %runtime, %serving, "listening");
+    let rest_addr = listeners.rest_addr().map(tracing::field::display);
+    tracing::info!(grpc = %listeners.grpc_addr()?, rest = rest_addr, %runtime, %serving, "listening");
     let pool = Pool::new(
         serving,
         PoolOptions {

@@ -119,6 +119,19 @@ pub struct ServeArgs {
     pub threads: Option<u16>,
 }
 
+impl ServeArgs {
+    /// What `stowage` without a command means. Ends the program, as wrong flags do, when a variable is wrong.
+    pub fn from_environment() -> Self {
+        #[derive(Parser)]
+        #[command(name = "stowage")]
+        struct Serve {
+            #[command(flatten)]
+            args: ServeArgs,
+        }
+        Serve::parse_from(["stowage"]).args
+    }
+}
+
 /// Flags of `stowage models`.
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_help = MODELS_EXAMPLES)]

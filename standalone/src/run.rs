@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use kit::exit::UsageError;
 
 use crate::{
-    args::{Args, Command},
+    args::{Args, Command, ServeArgs},
     client::{infer, models},
     config::Config,
     serve,
@@ -15,7 +15,7 @@ use crate::{
 /// Does what `args` say.
 pub fn main(args: Args) -> anyhow::Result<()> {
     let Args { telemetry, command } = args;
-    match command.unwrap_or_else(|| Command::Serve(Box::default())) {
+    match command.unwrap_or_else(|| Command::Serve(Box::new(ServeArgs::from_environment()))) {
         Command::Serve(args) => {
             let here = env::current_dir().context("look up the working directory")?;
             let config = Config::new(*args, &here).map_err(|err| UsageError(err.into()))?;

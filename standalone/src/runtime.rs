@@ -1,6 +1,9 @@
 //! The ONNX runtime behind the router's view of a runtime: function calls where others use gRPC.
 
-use std::time::Duration;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use adapter::onnx::OnnxRuntime;
 use api::mmesh::{LoadModelRequest, LoadModelResponse, PredictModelSizeRequest, RuntimeStatusResponse};
@@ -11,15 +14,40 @@ use router::{
 };
 use tonic::Status;
 
+use crate::models::name;
+
 /// Loads models in this process.
 #[derive(Clone, Debug)]
-pub struct InProcess(OnnxRuntime);
+pub struct InProcess {
+    runtime: OnnxRuntime,
+    /// The models folder, by its real path.
+    folder: PathBuf,
+}
 
 impl InProcess {
-    /// The router's view of `runtime`.
-    pub fn new(runtime: OnnxRuntime) -> Self {
-        Self(runtime)
+    /// The router's view of `runtime`, which loads from `folder`.
+    pub fn new(runtime: OnnxRuntime, folder: &Path) -> Self {
+        Self {
+            runtime,
+            folder: folder.canonicalize().unwrap_or_else(|_| folder.to_owned()),
+        }
     }
+}
+
+/// Clients asked for a name in a folder: they learn neither the id of its content nor where the folder lies.
+fn presented(id: &str, folder: &Path, status: &Status) -> Status {
+    let mut message = status.message().replace(&format!("{}/", folder.display()), "");
+    if name::of_content_id(id).is_some()
+        && let Some((name, _)) = id.split_once(name::STAMP_SEPARATOR)
+    {
+        message = message.replace(id, name);
+    }
+    Status::with_details_and_metadata(
+        status.code(),
+        message,
+        status.details().to_vec().into(),
+        status.metadata().clone(),
+    )
 }
 
 /// What a gRPC deadline would do.
@@ -35,7 +63,7 @@ async fn within<T>(timeout: Duration, call: impl Future<Output = Result<T, Statu
 
 impl Runtime for InProcess {
     fn status(&self) -> BoxFuture<'_, Result<RuntimeStatusResponse, Status>> {
-        Box::pin(self.0.status())
+        Box::pin(self.runtime.status())
     }
 
     fn load<'a>(
@@ -51,11 +79,14 @@ impl Runtime for InProcess {
             model_path: path.clone(),
             model_key: key.clone(),
         };
-        Box::pin(async move { within(timeout, self.0.load(&request)).await })
+        Box::pin(async move {
+            let loaded = within(timeout, self.runtime.load(&request)).await;
+            loaded.map_err(|status| presented(id, &self.folder, &status))
+        })
     }
 
     fn unload<'a>(&'a self, id: &'a ModelId, timeout: Duration) -> BoxFuture<'a, Result<(), Status>> {
-        Box::pin(within(timeout, self.0.unload(id)))
+        Box::pin(within(timeout, self.runtime.unload(id)))
     }
 
     fn predict_size<'a>(
@@ -70,10 +101,27 @@ impl Runtime for InProcess {
             model_path: path.clone(),
             model_key: key.clone(),
         };
-        Box::pin(async move { self.0.predict_size(&request).await })
+        Box::pin(async move { self.runtime.predict_size(&request).await })
     }
 
     fn model_size<'a>(&'a self, id: &'a ModelId) -> BoxFuture<'a, Result<u64, Status>> {
-        Box::pin(self.0.model_size(id))
+        Box::pin(self.runtime.model_size(id))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_speak_of_names_and_of_files_in_the_folder() {
+        let id = name::content_id("m:2", 7);
+        let folder = Path::new("/srv/models");
+        let status = Status::invalid_argument(format!("model {id}: /srv/models/m/2/model.onnx is no model"));
+        let shown = presented(&id, folder, &status);
+        assert_eq!(shown.message(), "model m:2: m/2/model.onnx is no model");
+        assert_eq!(shown.code(), tonic::Code::InvalidArgument);
+        let by_hand = Status::invalid_argument("model a@b: no");
+        assert_eq!(presented("a@b", folder, &by_hand).message(), "model a@b: no");
     }
 }

@@ -134,12 +134,15 @@ async fn bind(
     rest: SocketAddr,
     admin: SocketAddr,
 ) -> anyhow::Result<(Listeners, TcpListener, Addresses)> {
-    const HINT: &str = "choose other addresses with --grpc, --rest and --admin";
-    let listeners = Listeners::bind(grpc, Some(rest)).await.context(HINT)?;
+    let hint =
+        |err: anyhow::Error| anyhow::anyhow!("{err:#}; --grpc, --rest and --admin choose other addresses");
+    let listeners = Listeners::bind(grpc, Some(rest))
+        .await
+        .map_err(|err| hint(err.into()))?;
     let listener = TcpListener::bind(admin)
         .await
-        .with_context(|| format!("failed to listen for metrics on {admin}"))
-        .context(HINT)?;
+        .with_context(|| format!("failed to listen for the admin address on {admin}"))
+        .map_err(hint)?;
     let bound = Addresses {
         grpc: listeners.grpc_addr().context("look up the gRPC address")?,
         rest: listeners.rest_addr().context("look up the REST address")?,
@@ -165,7 +168,7 @@ async fn start_router(
     let onnx = OnnxRuntime::new(options).context("set up the ONNX runtime")?;
     let setup = Setup {
         upstream: Upstream::Local(local_service(inference_service(onnx.clone()))),
-        runtime: Arc::new(InProcess::new(onnx)),
+        runtime: Arc::new(InProcess::new(onnx, models)),
         cache: CacheOptions::default(),
         mesh: MeshOptions::default(),
         plane: PlaneOptions {

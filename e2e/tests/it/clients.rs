@@ -4,16 +4,21 @@ use e2e::process;
 
 use crate::support::stowage::Stowage;
 
-/// Runs one of `e2e/clients/*.py`, which print a line per check and fail if any failed.
-pub(crate) async fn check(program: &str, address: &str) {
+/// A Python that has the packages of `e2e/clients/requirements.txt`.
+pub(crate) async fn python() -> String {
     let root = process::root();
     let requirements = root.join("e2e/clients/requirements.txt");
     let venv = process::run(root.join("scripts/venv.sh"), [&requirements])
         .await
         .expect("scripts/venv.sh runs");
     assert_eq!(venv.code, Some(0), "scripts/venv.sh failed:\n{}", venv.stderr);
-    let python = format!("{}/bin/python", venv.stdout.trim());
-    let path = root.join("e2e/clients").join(program);
+    format!("{}/bin/python", venv.stdout.trim())
+}
+
+/// Runs one of `e2e/clients/*.py`, which print a line per check and fail if any failed.
+pub(crate) async fn check(program: &str, address: &str) {
+    let python = python().await;
+    let path = process::root().join("e2e/clients").join(program);
     let done = process::run(python, [path.as_os_str(), address.as_ref()])
         .await
         .expect("python runs");

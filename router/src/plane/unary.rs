@@ -52,8 +52,8 @@ impl Plane {
         seen.request_bytes(message.len() as u64);
         let work = async {
             let reply = self.call(incoming).await?;
-            if let Reply::Live(_, exchange) = &reply {
-                seen.answered(method, exchange);
+            if let Reply::Live(head, exchange) = &reply {
+                seen.answered(method, head, exchange);
             }
             self.collect(method, reply).await
         };

@@ -15,7 +15,7 @@ use hyper_util::rt::TokioIo;
 use kit::exit::UsageError;
 use tokio::net::TcpStream;
 
-use super::NO_SERVER;
+use super::no_server;
 use crate::{address::Server, args::InferArgs, models::name::VERSION_SEPARATOR};
 
 /// Largest request and largest answer in bytes. Servers refuse far less by default; this only guards our own memory.
@@ -98,7 +98,7 @@ fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
 async fn post(server: &Server, path: &str, body: Vec<u8>) -> anyhow::Result<(StatusCode, Vec<u8>)> {
     let stream = TcpStream::connect(server.authority())
         .await
-        .with_context(|| format!("no server at {server}; {NO_SERVER}"))?;
+        .map_err(|err| no_server(server, &err))?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
         .context("talk HTTP to the server")?;
@@ -110,7 +110,9 @@ async fn post(server: &Server, path: &str, body: Vec<u8>) -> anyhow::Result<(Sta
         .header(header::CONTENT_TYPE, "application/json")
         .body(Full::new(Bytes::from(body)))
         .context("build the request")?;
-    let response = sender.send_request(request).await.context("send the request")?;
+    let response = sender.send_request(request).await;
+    let response =
+        response.with_context(|| format!("no HTTP answer from {server}; is this its REST address?"))?;
     let status = response.status();
     let body = Limited::new(response.into_body(), MAX_BODY).collect().await;
     let body = body

@@ -10,7 +10,7 @@ use api::mesh_v1::{ListModelsRequest, Model, mesh_client::MeshClient};
 use serde::Serialize;
 use tonic::{Request, transport::Endpoint};
 
-use super::NO_SERVER;
+use super::no_server;
 use crate::args::{ModelsArgs, Output};
 
 /// Models per page; the most that a server gives.
@@ -33,11 +33,10 @@ pub async fn run(args: ModelsArgs) -> anyhow::Result<()> {
         .with_context(|| format!("use {server} as address"))?
         .connect_timeout(timeout)
         .timeout(timeout);
-    let channel = endpoint
-        .connect()
+    let channel = endpoint.connect().await.map_err(|err| no_server(&server, &err))?;
+    let models = list(MeshClient::new(channel), timeout)
         .await
-        .with_context(|| format!("no server at {server}; {NO_SERVER}"))?;
-    let models = list(MeshClient::new(channel), timeout).await?;
+        .with_context(|| format!("list the models of {server}; is this its gRPC address?"))?;
     let text = match output {
         Output::Table => table(&models, SystemTime::now()),
         Output::Json => json(&models)?,
@@ -60,8 +59,7 @@ async fn list(
         let page = client
             .list_models(request)
             .await
-            .map_err(|status| anyhow::anyhow!("{}: {}", kit::status::name(status.code()), status.message()))
-            .context("list models")?
+            .map_err(|status| anyhow::anyhow!("{}: {}", kit::status::name(status.code()), status.message()))?
             .into_inner();
         models.extend(page.models);
         if page.next_page_token.is_empty() {

@@ -7,7 +7,7 @@ pub const VERSION_SEPARATOR: char = ':';
 pub const MAX_LEN: usize = 200;
 
 /// Between a stable name and the stamp of a content; no name of a file or a version has it.
-const STAMP_SEPARATOR: char = '@';
+pub const STAMP_SEPARATOR: char = '@';
 
 /// Id of one content of `name`: `m@0123456789abcdef`, `m:2@0123456789abcdef`.
 pub fn content_id(name: &str, stamp: u64) -> String {

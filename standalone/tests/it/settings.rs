@@ -2,9 +2,10 @@
 
 use std::fs;
 
+use e2e::process;
 use tempfile::TempDir;
 
-use crate::support::{Served, example, stowage};
+use crate::support::{BINARY, Served, example, stowage};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_configuration_file_does_what_flags_do() {
@@ -71,4 +72,16 @@ async fn an_address_that_is_taken_is_named_with_what_to_do() {
             assert!(done.stderr.contains(word), "{}", done.stderr);
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_environment_counts_without_a_command_too() {
+    let done = process::run("env", ["STOWAGE_CAPACITY=much", BINARY]).await;
+    let done = done.expect("stowage runs");
+    assert_eq!(done.code, Some(2), "{}", done.stderr);
+    assert!(
+        done.stderr.contains("--capacity") && done.stderr.contains("much"),
+        "{}",
+        done.stderr
+    );
 }
