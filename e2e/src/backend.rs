@@ -65,7 +65,7 @@ pub struct Stats {
     pub loads: AtomicU64,
     /// `unloadModel`.
     pub unloads: AtomicU64,
-    /// Set by a test: every call is answered NOT_FOUND, until a model is loaded.
+    /// Set by a test: every call is answered `NOT_FOUND`, until a model is loaded.
     pub forgot: AtomicBool,
     /// Woken by a test: connections say GOAWAY, and end with their last call.
     pub leave: Notify,

@@ -238,15 +238,12 @@ async fn serve(
         () = stale => None,
     };
     offer(None);
-    match end {
-        Some(end) => {
-            tracing::debug!(%endpoint, error = ?end.err(), "connection to the model server ended");
-        }
-        None => {
-            tracing::debug!(%endpoint, "the model server takes no more calls on a connection");
-            // It ends with the calls that it still has.
-            tokio::spawn(connection);
-        }
+    if let Some(end) = end {
+        tracing::debug!(%endpoint, error = ?end.err(), "connection to the model server ended");
+    } else {
+        tracing::debug!(%endpoint, "the model server takes no more calls on a connection");
+        // It ends with the calls that it still has.
+        tokio::spawn(connection);
     }
 }
 
