@@ -22,20 +22,24 @@ use tonic::Code;
 use crate::{
     body::{ReplayBudget, RequestBody},
     cache::Lease,
-    edit::{self, Editor, Encoding},
+    edit::{Editor, Encoding},
     exchange::{Broken, Exchange},
     failure::{self, Failure},
     mesh::{Mesh, TryEnter},
     metrics::Metrics,
-    model::versioned_name,
-    request::{self, Routing, Target},
-    rules::{Extract, NameKind, Rules, Verdict},
+    request::{self, Routing},
+    rules::{NameKind, Rules},
     upstream::{Frame, Head, LocalService, Upstream},
     wire::path::FieldPath,
 };
 
+mod destination;
 mod many;
+mod status;
 mod unary;
+
+use destination::{Names, Reading};
+use status::{broken_failure, is_lost};
 
 /// How often one request is sent: the first time, and again after the runtime forgot the model or refused the stream.
 const ATTEMPTS: u32 = 3;
@@ -145,22 +149,6 @@ pub enum Reply {
     Ready(HeaderMap, Bytes),
 }
 
-/// Which model a call is for.
-struct Destination {
-    kind: NameKind,
-    names: Names,
-    /// Later messages must name what the first one named.
-    expect: Option<(FieldPath, String)>,
-    unary: bool,
-}
-
-/// What has arrived of a body, or all there is of it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Reading {
-    Arrived,
-    Ended,
-}
-
 /// What stays the same when a call is made again.
 struct Plan {
     kind: NameKind,
@@ -186,11 +174,6 @@ enum Lost {
     Model(Head),
     /// The call broke off.
     Call(Broken),
-}
-
-enum Names {
-    One(String),
-    Many(Vec<crate::model::ModelId>),
 }
 
 impl Plane {
@@ -441,159 +424,11 @@ impl Plane {
         )
     }
 
-    async fn wait_for_destination(&self, incoming: &mut Incoming) -> Result<Destination, Failure> {
-        loop {
-            if !incoming.body.pull_for_peek().await? {
-                let ended = self.destination(incoming, Reading::Ended)?;
-                return ended
-                    .ok_or_else(|| Failure::new(Code::Internal, "half-closed without a request message"));
-            }
-            if let Some(destination) = self.destination(incoming, Reading::Arrived)? {
-                return Ok(destination);
-            }
-        }
-    }
-
-    /// Finds out which model a call is for; `None` when more of its first message is needed for that.
-    fn destination(&self, incoming: &mut Incoming, reading: Reading) -> Result<Option<Destination>, Failure> {
-        let rules = self.rules.load();
-        let extract = match rules.of(incoming.parts.uri.path()) {
-            Verdict::Denied => return Err(Failure::new(Code::Unimplemented, "")),
-            Verdict::Headers => None,
-            Verdict::Extract(extract) => Some(extract),
-        };
-        let unary = extract.is_some_and(|extract| extract.unary);
-        // With V2's own rules a header is the more explicit word; with configured rules the message is, as upstream.
-        let by_message = extract
-            .filter(|extract| extract.kind != NameKind::Either || incoming.routing.target == Target::None);
-        if let Some(extract) = by_message {
-            match self.peek(incoming, extract)? {
-                None if reading == Reading::Arrived => return Ok(None),
-                None => {}
-                Some((wire_name, _)) if wire_name.is_empty() => {}
-                Some((wire_name, version)) => {
-                    let name = if version.is_empty() {
-                        None
-                    } else {
-                        self.with_version(&wire_name, &version)
-                    };
-                    let expect = (!extract.unary).then(|| (extract.path.clone(), wire_name.clone()));
-                    let name = name.unwrap_or(wire_name);
-                    return Ok(Some(Destination {
-                        kind: extract.kind,
-                        names: Names::One(name),
-                        expect,
-                        unary,
-                    }));
-                }
-            }
-        }
-        let (kind, names) = match &incoming.routing.target {
-            Target::One(kind, id) => (*kind, Names::One(id.as_str().to_owned())),
-            Target::Many(kind, ids) => (*kind, Names::Many(ids.clone())),
-            Target::None if extract.is_some() => {
-                return Err(Failure::invalid(
-                    "must include mm-model-id header, or the model's name in the request",
-                ));
-            }
-            Target::None => return Err(Failure::invalid("must include mm-model-id header")),
-        };
-        Ok(Some(Destination {
-            kind,
-            names,
-            expect: None,
-            unary,
-        }))
-    }
-
-    /// The name for one version, where versions are registered; else the name alone, and the runtime judges the version.
-    fn with_version(&self, name: &str, version: &str) -> Option<String> {
-        let versioned = versioned_name(name, version);
-        // A version that is not known is answered so here, without a call that would have the runtime suspected of
-        // forgetting models.
-        let known = self.mesh.lookup(&versioned, NameKind::Either).is_some() || self.mesh.has_versions(name);
-        known.then(|| versioned.into_owned())
-    }
-
-    /// Name and version in what has arrived of the first message; `None` when more of it is needed.
-    fn peek(&self, incoming: &mut Incoming, extract: &Extract) -> Result<Option<(String, String)>, Failure> {
-        let (limit, encoding) = (self.options.message_limit, incoming.routing.encoding);
-        let read = |message: &[u8], total: usize| {
-            let Some(name) = edit::read(&extract.path, message, total)? else {
-                return Ok(None);
-            };
-            let version = match &extract.version {
-                None => None,
-                Some(path) => match edit::read(path, message, total)? {
-                    None => return Ok(None),
-                    Some(version) => version,
-                },
-            };
-            Ok(Some((name.unwrap_or_default(), version.unwrap_or_default())))
-        };
-        let found = incoming.body.peek(|prefix, message| {
-            if !prefix.compressed {
-                return read(message, prefix.length);
-            }
-            if message.len() < prefix.length {
-                return Ok(None);
-            }
-            let plain = encoding.decode(message, limit)?;
-            read(&plain, plain.len())
-        })?;
-        let longest = crate::model::ModelId::MAX_LEN;
-        match found {
-            Some((name, _)) if name.len() > longest => Err(Failure::invalid(format!(
-                "the model's name is longer than {longest} bytes"
-            ))),
-            found => Ok(found),
-        }
-    }
-
     async fn enter(&self, name: &str, kind: NameKind) -> Result<Lease, Failure> {
         match self.mesh.try_enter(name, kind) {
             TryEnter::Ready(lease) => Ok(lease),
             TryEnter::Cold(_) | TryEnter::NotFound => {
                 self.mesh.enter(name, kind).await.map_err(Failure::from)
-            }
-        }
-    }
-
-    /// ModelMesh's texts for a runtime's error status, unless plain ones are asked for.
-    fn translate(&self, path: &str, headers: &HeaderMap) -> Failure {
-        let code = failure::code(headers).unwrap_or(Code::Unknown);
-        let text = failure::message(headers);
-        if self.options.plain_statuses {
-            return Failure::new(code, text);
-        }
-        let method = path.trim_start_matches('/');
-        if code == Code::Unavailable {
-            return Failure::new(
-                Code::Internal,
-                format!("ModelRuntime UNAVAILABLE: {method}: UNAVAILABLE: {text}"),
-            );
-        }
-        Failure::new(code, format!("{method}: {}: {text}", kit::status::name(code)))
-    }
-
-    /// The same, in the headers or trailers of a response.
-    pub fn translate_status(&self, path: &str, headers: &mut HeaderMap) {
-        if headers.get("grpc-status").is_none_or(|value| value == "0") || self.options.plain_statuses {
-            return;
-        }
-        let failure = self.translate(path, headers);
-        headers.remove("grpc-message");
-        headers.extend(failure.trailers());
-    }
-
-    /// A call that broke off, as the client sees it.
-    pub fn broken(&self, path: &str, broken: Broken) -> Failure {
-        match broken {
-            Broken::Client(failure) => failure,
-            Broken::Server(error) => {
-                tracing::debug!(error = %error, "a call to the model server broke off");
-                let failure = error.failure();
-                self.translate(path, &failure.trailers())
             }
         }
     }
@@ -611,27 +446,6 @@ async fn begin(exchange: &mut Exchange, unary: bool) -> Result<Head, Broken> {
         head.end = true;
     }
     Ok(head)
-}
-
-fn broken_failure(broken: Broken) -> Failure {
-    match broken {
-        Broken::Client(failure) => failure,
-        Broken::Server(error) => error.failure(),
-    }
-}
-
-/// The ways in which runtimes say that they do not have a model (ModelMesh's list: plain `NOT_FOUND`,
-/// Triton, MLServer).
-fn is_lost(code: Code, text: &str) -> bool {
-    match code {
-        Code::NotFound => true,
-        Code::Unavailable => {
-            text.starts_with("Request for unknown model")
-                && (text.ends_with(" is not found") || text.ends_with(" has no available versions"))
-        }
-        Code::InvalidArgument => text.starts_with("Model ") && text.ends_with("not found"),
-        _ => false,
-    }
 }
 
 /// A URI with the authority that HTTP/2 wants.
