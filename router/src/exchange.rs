@@ -48,6 +48,8 @@ pub struct Exchange {
     /// A frame that was read ahead of its turn.
     ahead: Option<Frame>,
     lease: Option<Lease>,
+    /// What the client called the model; empty until the response has begun.
+    name: String,
     started: Instant,
 }
 
@@ -148,6 +150,7 @@ impl Exchange {
             outgoing,
             ahead: None,
             lease,
+            name: String::new(),
             started: Instant::now(),
         }))
     }
@@ -195,6 +198,17 @@ impl Exchange {
     /// The model that answers; `None` for a service of the router.
     pub fn model(&self) -> Option<&str> {
         self.lease.as_ref().map(|lease| lease.id().as_str())
+    }
+
+    /// The vmodel by which the model was asked for; `None` when it was by its own id.
+    pub fn vmodel(&self) -> Option<&str> {
+        let by_another = !self.name.is_empty() && self.model() != Some(self.name.as_str());
+        by_another.then_some(self.name.as_str())
+    }
+
+    /// Says what the client called the model.
+    pub fn set_name(&mut self, name: String) {
+        self.name = name;
     }
 
     /// When the call was started at the server.

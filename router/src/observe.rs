@@ -21,8 +21,9 @@ const LOGGED: usize = 256;
 #[derive(Debug)]
 struct Line {
     method: String,
-    /// The model that answers; until one does, what the headers ask for.
+    /// The model that answers, and the vmodel that led to it; until one does, what the headers ask for.
     model: Option<String>,
+    vmodel: Option<String>,
     request_id: Option<String>,
 }
 
@@ -35,7 +36,8 @@ impl Line {
         };
         Self {
             method: path.to_owned(),
-            model: text(headers::MODEL_ID).or_else(|| text(headers::VMODEL_ID)),
+            model: text(headers::MODEL_ID),
+            vmodel: text(headers::VMODEL_ID),
             request_id: text(headers::REQUEST_ID),
         }
     }
@@ -79,6 +81,7 @@ impl Observation {
         if let Some(model) = exchange.model() {
             if let Some(line) = &mut self.line {
                 line.model = Some(model.to_owned());
+                line.vmodel = exchange.vmodel().map(str::to_owned);
             }
             let exists = failure::code(&head.headers) != Some(Code::Unimplemented);
             if exists && !self.method.is_known() {
@@ -86,7 +89,7 @@ impl Observation {
                 self.metrics.admit_method(path);
                 self.method = self.metrics.method(path);
             }
-            self.method = self.metrics.model(&self.method, model, None);
+            self.method = self.metrics.model(&self.method, model, exchange.vmodel());
             self.invoked = Some(exchange.started());
         }
     }
@@ -125,6 +128,7 @@ impl Observation {
             tracing::debug!(
                 method = line.method,
                 model = line.model,
+                vmodel = line.vmodel,
                 code = kit::status::name(code),
                 elapsed_ms = now.saturating_duration_since(self.started).as_secs_f64() * 1e3,
                 request_id = line.request_id,

@@ -286,7 +286,7 @@ impl Plane {
     async fn exchange(
         &self,
         mut incoming: Box<Incoming>,
-        plan: Plan,
+        mut plan: Plan,
         lease: Lease,
     ) -> Result<Reply, Failure> {
         incoming.body.pull_arrived()?;
@@ -313,6 +313,7 @@ impl Plane {
                 Ok(mut head) => {
                     if !head.end || !self.seems_lost(&head, &attempt) {
                         exchange.settle();
+                        exchange.set_name(std::mem::take(&mut plan.name));
                         if head.end {
                             self.translate_status(attempt.parts.uri.path(), &mut head.headers);
                         }

@@ -64,7 +64,8 @@ async fn each_request_leaves_a_line_with_its_id() {
         (&"/inference.GRPCInferenceService/ModelInfer".into(), &"OK".into())
     );
     let model = call["model"].as_str().unwrap_or_default();
-    assert!(model.starts_with("iris"), "{call}");
+    assert!(model.starts_with("iris@"), "{call}");
+    assert_eq!(call["vmodel"], "iris", "{call}");
     let request = line(&server, "by-rest", "REST request ended").await;
     assert_eq!(
         (&request["verb"], &request["path"], &request["status"]),

@@ -13,6 +13,7 @@ use crate::{
     support::{
         SOON, answers, onnx,
         pair::{Link, Pair},
+        rest,
         stowage::{self, Addresses},
     },
 };
@@ -98,6 +99,46 @@ async fn code_of_an_empty_call(pair: &Pair) -> Code {
     };
     let answer = client.model_infer(request).await;
     answer.expect_err("a call without inputs is refused").code()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_are_labeled_by_model_when_asked_for() {
+    for (setting, labels) in [
+        ("", None),
+        (
+            ";per_model_metrics=true",
+            Some(r#"modelId="iris-first",vModelId="iris""#),
+        ),
+    ] {
+        let port = TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("loopback has ports");
+        let address = port.local_addr().expect("bound");
+        drop(port);
+        let metrics = format!("prometheus:port={}{setting}", address.port());
+        let models = answers::folder().join("models");
+        let more = [("MM_METRICS", metrics.as_str())];
+        let mut pair = Pair::start_with(Link::Unix, &models, 1 << 30, &more).await;
+        pair.register("iris", "iris.onnx").await;
+        answers::check_still_serves(pair.rest()).await;
+        let text = rest::get(&address.to_string(), "/metrics")
+            .await
+            .expect("answered")
+            .body;
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let line = text
+            .lines()
+            .find(|line| {
+                line.starts_with("modelmesh_api_request_milliseconds_count")
+                    && line.contains(r#""ModelInfer""#)
+            })
+            .unwrap_or_else(|| panic!("no count of calls in {text}"));
+        match labels {
+            Some(labels) => assert!(line.contains(labels), "{line}"),
+            None => assert!(!text.contains("modelId"), "{text}"),
+        }
+        pair.check_running();
+    }
 }
 
 /// An old pod has a REST proxy of its own.
