@@ -14,9 +14,16 @@ use crate::{
     server::{Listen, ServerConfig},
 };
 
+const EXAMPLES: &str = "\
+Examples:
+  stowage-adapter onnx --container-mem-req-bytes 1GiB     ONNX models, for a router on this machine
+  stowage-adapter onnx --help                             its settings
+
+A link called onnx-adapter starts the same. Exit codes: 0 stopped as asked, 1 something failed, 2 wrong usage or configuration.";
+
 /// Loads models into a model server, or into the ONNX runtime that is built in.
 #[derive(clap::Parser, Debug)]
-#[command(name = "stowage-adapter", version)]
+#[command(name = "stowage-adapter", version, after_help = EXAMPLES)]
 pub struct Args {
     /// What to run; `onnx-adapter` as the name of the program is short for `stowage-adapter onnx`
     #[command(subcommand)]

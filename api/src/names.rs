@@ -36,7 +36,7 @@ pub mod headers {
     pub const REQUIRED: &str = "mm-required";
     /// Length of the JSON part of a REST body with binary tensors after it (V2 binary tensor extension).
     pub const INFERENCE_HEADER_CONTENT_LENGTH: &str = "inference-header-content-length";
-    /// Request id, echoed in answers and logs.
+    /// Request id: echoed by REST, passed on to the model server, and in the logs of requests.
     pub const REQUEST_ID: &str = "x-request-id";
 }
 

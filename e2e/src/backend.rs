@@ -13,7 +13,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -24,6 +24,7 @@ use h2::{RecvStream, server::SendResponse};
 use http::Request;
 use tokio::{
     net::{TcpListener, TcpStream},
+    sync::Notify,
     task::{JoinHandle, JoinSet},
 };
 
@@ -64,6 +65,10 @@ pub struct Stats {
     pub loads: AtomicU64,
     /// `unloadModel`.
     pub unloads: AtomicU64,
+    /// Set by a test: every call is answered NOT_FOUND, until a model is loaded.
+    pub forgot: AtomicBool,
+    /// Woken by a test: connections say GOAWAY, and end with their last call.
+    pub leave: Notify,
 }
 
 impl Stats {
@@ -137,11 +142,20 @@ async fn calls(socket: TcpStream, shared: Arc<Shared>) -> Result<(), h2::Error> 
         .max_concurrent_streams(MAX_STREAMS)
         .handshake(socket)
         .await?;
-    while let Some(accepted) = connection.accept().await {
+    let (mut leave, mut left) = (std::pin::pin!(shared.stats.leave.notified()), false);
+    loop {
+        let accepted = tokio::select! {
+            accepted = connection.accept() => accepted,
+            () = &mut leave, if !left => {
+                left = true;
+                connection.graceful_shutdown();
+                continue;
+            }
+        };
+        let Some(accepted) = accepted else { return Ok(()) };
         let (request, respond) = accepted?;
         tokio::spawn(call(request, respond, Arc::clone(&shared)));
     }
-    Ok(())
 }
 
 async fn call(request: Request<RecvStream>, respond: SendResponse<Bytes>, shared: Arc<Shared>) {
@@ -151,7 +165,9 @@ async fn call(request: Request<RecvStream>, respond: SendResponse<Bytes>, shared
         runtime::call(&method, request, respond, &shared).await
     } else {
         Stats::add(&shared.stats.calls);
-        if let Some(method) = path.strip_prefix(methods::PREFIX) {
+        if shared.stats.forgot.load(Ordering::Relaxed) {
+            wire::fail(respond, "5", "gone")
+        } else if let Some(method) = path.strip_prefix(methods::PREFIX) {
             let method = method.to_owned();
             methods::call(&method, request, respond, &shared.stats).await
         } else {

@@ -109,13 +109,18 @@ impl Call {
 impl Client {
     /// Connects; the deadline of calls is the caller's.
     pub async fn connect(addr: SocketAddr) -> anyhow::Result<Self> {
+        Self::connect_with_window(addr, WINDOW).await
+    }
+
+    /// Connects, and takes so many bytes of an answer before they are read.
+    pub async fn connect_with_window(addr: SocketAddr, window: u32) -> anyhow::Result<Self> {
         let socket = timeout(CONNECT, TcpStream::connect(addr))
             .await
             .with_context(|| format!("connect to {addr}: timed out"))?
             .with_context(|| format!("connect to {addr}"))?;
         socket.set_nodelay(true)?;
         let (send, connection) = h2::client::Builder::new()
-            .initial_window_size(WINDOW)
+            .initial_window_size(window)
             .initial_connection_window_size(WINDOW)
             .handshake(socket)
             .await?;

@@ -44,8 +44,7 @@ pub struct Args {
     #[arg(long, env = api::names::env::MM_PRESTOP_WAIT_PORT, default_value_t = api::names::ports::PRESTOP, value_name = "PORT")]
     pub prestop_port: u16,
 
-    #[allow(clippy::doc_markdown, reason = "a help text: backticks would be shown")]
-    /// Metrics: "disabled", or "prometheus" with ";"-separated settings after ":", like prometheus:port=2112;per_model_metrics=true
+    /// Metrics: `disabled`, or `prometheus` with settings after a colon, like `prometheus:port=2112;per_model_metrics=true`
     #[arg(long, env = api::names::env::MM_METRICS, default_value = "prometheus", value_name = "SETTING")]
     pub metrics: MetricsSetting,
 
@@ -147,7 +146,8 @@ const EXAMPLES: &str = "Examples:
   stowage-router --bind 127.0.0.1 --grpc-port 9033 --metrics prometheus:port=9112
 
 Every flag can be set by the environment variable named beside it.
-Exit codes: 0 stopped as asked, 1 something failed, 2 wrong usage.";
+
+Exit codes: 0 stopped as asked, 1 something failed, 2 wrong usage or configuration.";
 
 /// A port, or `NONE`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

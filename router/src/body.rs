@@ -21,6 +21,12 @@ use crate::{
 /// What one call keeps to be played again: enough for ordinary tensors, little against the message limit.
 pub const REPLAY_PER_CALL: usize = 4 << 20;
 
+/// Chunks that one call keeps for that: frames of a few bytes each would cost far more than the bytes that are counted.
+const REPLAY_CHUNKS: usize = 1024;
+
+/// Chunks below this size are joined while they wait, for the same reason.
+const SMALL: usize = 4 << 10;
+
 /// Memory that all calls together may keep for replay.
 #[derive(Debug)]
 pub struct ReplayBudget(AtomicUsize);
@@ -97,7 +103,9 @@ impl RequestBody {
         self.meter.feed(&chunk).map_err(framing)?;
         self.received += chunk.len() as u64;
         if self.kept {
-            let kept = self.held_bytes + chunk.len() <= REPLAY_PER_CALL && self.budget.take(chunk.len());
+            let kept = self.held_bytes + chunk.len() <= REPLAY_PER_CALL
+                && self.more.len() < REPLAY_CHUNKS
+                && self.budget.take(chunk.len());
             if kept {
                 self.held_bytes += chunk.len();
             } else {
@@ -105,7 +113,14 @@ impl RequestBody {
                 self.forget();
             }
         }
-        if self.first.is_none() && self.more.is_empty() && self.position == 0 {
+        let waits = self.position < self.count();
+        if let Some(last) = self.more.back_mut().or(self.first.as_mut())
+            && waits
+            && last.len() < SMALL
+            && chunk.len() < SMALL
+        {
+            *last = join(std::mem::take(last), &chunk);
+        } else if self.first.is_none() && self.more.is_empty() && self.position == 0 {
             self.first = Some(chunk);
         } else {
             self.more.push_back(chunk);
@@ -260,14 +275,13 @@ impl RequestBody {
             return Ok(None);
         }
         let joined;
-        let bytes = match (&self.first, self.more.is_empty()) {
-            (Some(first), true) => &first[..],
-            _ => {
-                let mut all = BytesMut::with_capacity(arrived);
-                self.arrived().for_each(|chunk| all.extend_from_slice(chunk));
-                joined = all;
-                &joined[..]
-            }
+        let bytes = if let (Some(first), true) = (&self.first, self.more.is_empty()) {
+            &first[..]
+        } else {
+            let mut all = BytesMut::with_capacity(arrived);
+            self.arrived().for_each(|chunk| all.extend_from_slice(chunk));
+            joined = all;
+            &joined[..]
         };
         let Some((head, rest)) = bytes.split_first_chunk::<PREFIX>() else {
             return Ok(None);
@@ -296,6 +310,17 @@ impl Drop for RequestBody {
     fn drop(&mut self) {
         self.budget.give(self.held_bytes);
     }
+}
+
+/// Appends a small chunk to another.
+fn join(last: Bytes, chunk: &[u8]) -> Bytes {
+    let mut grown = last.try_into_mut().unwrap_or_else(|shared| {
+        let mut copy = BytesMut::with_capacity(2 * SMALL);
+        copy.extend_from_slice(&shared);
+        copy
+    });
+    grown.extend_from_slice(chunk);
+    grown.freeze()
 }
 
 /// A framing violation as the client sees it.

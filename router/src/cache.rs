@@ -33,6 +33,7 @@ use crate::{
         cache::gate::{Gate, Generation, Home},
         copies::{Refusal, Ticket},
     },
+    map::Map,
     metrics::Metrics,
     model::{ModelId, ModelSpec},
     request::IdHeaders,
@@ -139,7 +140,7 @@ pub struct Cache {
     metrics: Metrics,
     clock: Clock,
     /// Warm path: what serves. Changed only under the lock around `core`, so it follows its order.
-    serving: papaya::HashMap<ModelId, Arc<Gate>>,
+    serving: Map<ModelId, Arc<Gate>>,
     core: Mutex<Core>,
     /// The next deadline changed.
     timer: Arc<Notify>,
@@ -169,7 +170,7 @@ impl Cache {
             load_timeout,
             metrics,
             clock: Clock::start(),
-            serving: papaya::HashMap::new(),
+            serving: Map::default(),
             core: Mutex::new(Core::new(limits, this.clone())),
             timer: Arc::new(Notify::new()),
             idle: Notify::new(),

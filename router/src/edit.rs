@@ -88,6 +88,15 @@ fn unreadable(error: PathError) -> Failure {
     Failure::invalid(format!("cannot read the model id: {error}"))
 }
 
+/// What becomes of a message.
+enum Edit {
+    /// More of it is needed to know.
+    Unknown,
+    /// It stays as it is.
+    Nothing,
+    Splice(Spliced),
+}
+
 /// Edits a body as it passes.
 #[derive(Debug)]
 pub struct Editor {
@@ -194,15 +203,15 @@ impl Editor {
             self.state = State::start();
             return Ok(Some(match edited {
                 // Complete messages always decide; an unchanged one stays compressed.
-                None | Some(None) => whole.slice(..end),
-                Some(Some(spliced)) => {
+                Edit::Unknown | Edit::Nothing => whole.slice(..end),
+                Edit::Splice(spliced) => {
                     let tail = plain.get(spliced.replaced..).unwrap_or_default();
                     framed(&spliced, tail)
                 }
             }));
         }
         match self.edit(message, prefix.length)? {
-            None => {
+            Edit::Unknown => {
                 let wanted = end.min(2 * whole.len());
                 self.state = State::Collect {
                     held: BytesMut::from(whole),
@@ -210,12 +219,12 @@ impl Editor {
                 };
                 Ok(None)
             }
-            Some(None) => {
+            Edit::Nothing => {
                 *input = whole;
                 self.state = State::Pass { remaining: end };
                 Ok(None)
             }
-            Some(Some(spliced)) => {
+            Edit::Splice(spliced) => {
                 let used = PREFIX + spliced.replaced;
                 *input = whole.slice(used.min(whole.len())..);
                 let remaining = end - used;
@@ -229,11 +238,10 @@ impl Editor {
         }
     }
 
-    /// Outer `None`: more of the message is needed. Inner `None`: it stays as it is.
-    fn edit(&self, message: &[u8], total: usize) -> Result<Option<Option<Spliced>>, Failure> {
+    fn edit(&self, message: &[u8], total: usize) -> Result<Edit, Failure> {
         if let Some((path, expected)) = &self.expect {
             match locate(path, message, total).map_err(unreadable)? {
-                Located::Incomplete => return Ok(None),
+                Located::Incomplete => return Ok(Edit::Unknown),
                 Located::At(site) => {
                     let named = text(&site, message).map_err(unreadable)?.unwrap_or_default();
                     if !named.is_empty() && named != expected {
@@ -246,15 +254,15 @@ impl Editor {
             }
         }
         let Some((path, id)) = &self.inject else {
-            return Ok(Some(None));
+            return Ok(Edit::Nothing);
         };
         match locate(path, message, total).map_err(unreadable)? {
             // Where the id is missing it goes to the end: the whole message is needed to know that it is valid.
-            Located::At(site) if site.found().is_none() && message.len() < total => Ok(None),
+            Located::At(site) if site.found().is_none() && message.len() < total => Ok(Edit::Unknown),
             Located::At(site) => splice(path, &site, message, total, id)
-                .map(Some)
+                .map(|spliced| spliced.map_or(Edit::Nothing, Edit::Splice))
                 .map_err(unreadable),
-            Located::Incomplete => Ok(None),
+            Located::Incomplete => Ok(Edit::Unknown),
         }
     }
 }

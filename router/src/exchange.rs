@@ -212,8 +212,8 @@ impl Exchange {
         self.outgoing.body.settle();
     }
 
-    /// Gives up the call, and gives back what is needed to make it again; `None` when the request was not kept.
-    pub fn unwind(self: Box<Self>) -> Option<(RequestBody, Option<Lease>)> {
+    /// Gives up the call, and gives back what is needed to make it again; no body when the request was not kept.
+    pub fn unwind(self: Box<Self>) -> (Option<RequestBody>, Option<Lease>) {
         let Self {
             call,
             outgoing: Outgoing { mut body, .. },
@@ -221,6 +221,6 @@ impl Exchange {
             ..
         } = *self;
         drop(call);
-        body.rewind().then_some((body, lease))
+        (body.rewind().then_some(body), lease)
     }
 }

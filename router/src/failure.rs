@@ -1,7 +1,14 @@
 //! A call that ends with a gRPC status instead of a response.
 
+use std::borrow::Cow;
+
 use http::{HeaderMap, HeaderValue};
 use tonic::{Code, Status};
+
+/// Longest `grpc-message` in bytes as sent: with other metadata it must fit the 8 KiB that common clients take.
+const LONGEST_MESSAGE: usize = 4 << 10;
+/// Stands for what was left out of a longer one.
+const GAP: &str = " ... ";
 
 /// Code and text for the client.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +51,7 @@ impl Failure {
     fn put(&self, headers: &mut HeaderMap) {
         headers.insert("grpc-status", HeaderValue::from(self.code as i32));
         if !self.message.is_empty()
-            && let Ok(message) = HeaderValue::from_str(&percent_encode(&self.message))
+            && let Ok(message) = HeaderValue::from_str(&percent_encode(&shortened(&self.message)))
         {
             headers.insert("grpc-message", message);
         }
@@ -78,12 +85,38 @@ pub fn message(headers: &HeaderMap) -> String {
         .unwrap_or_default()
 }
 
+/// Beginning and end of a text that is too long: a stack trace says what happened in its last line.
+fn shortened(text: &str) -> Cow<'_, str> {
+    let encoded = |c: char| if is_plain(c) { 1 } else { 3 * c.len_utf8() };
+    if text.chars().map(encoded).sum::<usize>() <= LONGEST_MESSAGE {
+        return text.into();
+    }
+    let half = (LONGEST_MESSAGE - GAP.len()) / 2;
+    let fits = |chars: &mut dyn Iterator<Item = char>| {
+        let mut room = half;
+        chars
+            .map_while(|c| {
+                room = room.checked_sub(encoded(c))?;
+                Some(c.len_utf8())
+            })
+            .sum::<usize>()
+    };
+    let head = fits(&mut text.chars());
+    let tail = text.len() - fits(&mut text.chars().rev());
+    let part = |range: Option<&str>| range.unwrap_or_default().to_owned();
+    (part(text.get(..head)) + GAP + &part(text.get(tail..))).into()
+}
+
+fn is_plain(c: char) -> bool {
+    (' '..='~').contains(&c) && c != '%'
+}
+
 /// gRPC's percent encoding: printable ASCII but `%` stands for itself.
 pub fn percent_encode(text: &str) -> String {
     use std::fmt::Write as _;
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
-        if (0x20..=0x7e).contains(&byte) && byte != b'%' {
+        if is_plain(char::from(byte)) {
             out.push(char::from(byte));
         } else {
             // Writing to a string cannot fail.
@@ -124,6 +157,22 @@ mod tests {
         }
         assert_eq!(percent_decode(b"%4"), "%4");
         assert_eq!(percent_decode(b"%FF"), "\u{fffd}");
+    }
+
+    #[test]
+    fn long_texts_fit_the_header_lists_of_clients() {
+        for (text, end) in [
+            ("\u{e9}".repeat(10_000) + "cause", "cause"),
+            ("%".repeat(1 << 20), "%"),
+        ] {
+            let headers = Failure::new(Code::Internal, format!("load failed: {text}")).headers();
+            assert!(headers["grpc-message"].len() <= LONGEST_MESSAGE);
+            let sent = message(&headers);
+            assert!(sent.starts_with("load failed: ") && sent.ends_with(end), "{sent}");
+            assert!(!sent.contains('\u{fffd}'), "cut between characters");
+        }
+        let text = "x".repeat(LONGEST_MESSAGE);
+        assert_eq!(message(&Failure::new(Code::Internal, &*text).headers()), text);
     }
 
     #[test]

@@ -16,6 +16,7 @@ pub mod keepalive;
 pub mod listen;
 pub mod local;
 pub mod management;
+pub mod map;
 pub mod mesh;
 pub mod metrics;
 pub mod model;

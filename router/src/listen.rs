@@ -20,7 +20,7 @@ pub struct ListenOptions {
     pub connections: usize,
     /// Streams of one connection at once.
     pub streams: u32,
-    /// Calls at once over all connections; more are answered RESOURCE_EXHAUSTED.
+    /// Calls at once over all connections; more are answered `RESOURCE_EXHAUSTED`.
     pub calls: usize,
     /// Largest header list in bytes.
     pub header_list: u32,
@@ -46,19 +46,19 @@ const CONNECTION_WINDOW: u32 = 4 << 20;
 /// Largest frame that clients may send: fewer, larger frames for large tensors.
 const FRAME: u32 = 64 << 10;
 /// A connection that does not answer a ping for so long is dead.
-const PING: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(20));
+const PING: (Duration, Duration) = (Duration::from_mins(1), Duration::from_secs(20));
 /// Pause after the kernel refused a connection, for example for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Accepts connections until the drain starts, then lets those that are open finish.
 pub async fn run(listener: TcpListener, plane: Arc<Plane>, options: ListenOptions, drain: Drain) {
-    let connections = Arc::new(Semaphore::new(options.connections));
+    let places = Arc::new(Semaphore::new(options.connections));
     let calls = Arc::new(Semaphore::new(options.calls));
     let options = Arc::new(options);
     loop {
-        let place = tokio::select! {
+        let permit = tokio::select! {
             () = drain.started() => return,
-            place = connections.clone().acquire_owned() => place,
+            permit = places.clone().acquire_owned() => permit,
         };
         let accepted = tokio::select! {
             () = drain.started() => return,
@@ -73,9 +73,10 @@ pub async fn run(listener: TcpListener, plane: Arc<Plane>, options: ListenOption
             }
         };
         let (plane, options, calls, drain) = (plane.clone(), options.clone(), calls.clone(), drain.clone());
+        // Taken here, so that a drain that starts before the task does waits for it.
+        let guard = drain.guard();
         tokio::spawn(async move {
-            let _place = place;
-            let _guard = drain.guard();
+            let (_permit, _guard) = (permit, guard);
             if let Err(error) = connection(socket, plane, &options, calls, &drain).await {
                 log_end(peer, &error);
             }
@@ -110,7 +111,7 @@ async fn connection(
     let pings = connection.ping_pong();
     let dead = async {
         match pings {
-            Some(pings) => keepalive::dead(pings, PING.0, PING.1).await,
+            Some(pings) => keepalive::dead(pings, PING.0, PING.1, || true).await,
             None => std::future::pending().await,
         }
     };
@@ -145,24 +146,21 @@ async fn streams(
             Some(Err(error)) => return Err(io::Error::other(error)),
             Some(Ok(stream)) => stream,
         };
-        match calls.clone().try_acquire_owned() {
-            Ok(place) => {
-                let plane = plane.clone();
-                // In a box of its own: tokio moves a task's future more often than a box is worth.
-                tokio::spawn(Box::pin(async move {
-                    respond::serve(plane, request, respond).await;
-                    drop(place);
-                }));
-            }
-            Err(_) => {
-                let failure = Failure::new(
-                    tonic::Code::ResourceExhausted,
-                    "too many calls at once; try again later",
-                );
-                let mut response = http::Response::new(());
-                *response.headers_mut() = failure.headers();
-                let _ = respond.send_response(response, true);
-            }
+        if let Ok(permit) = calls.clone().try_acquire_owned() {
+            let plane = plane.clone();
+            // In a box of its own: tokio moves a task's future more often than a box is worth.
+            tokio::spawn(Box::pin(async move {
+                respond::serve(plane, request, respond).await;
+                drop(permit);
+            }));
+        } else {
+            let failure = Failure::new(
+                tonic::Code::ResourceExhausted,
+                "too many calls at once; try again later",
+            );
+            let mut response = http::Response::new(());
+            *response.headers_mut() = failure.headers();
+            let _ = respond.send_response(response, true);
         }
     }
 }

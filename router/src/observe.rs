@@ -1,13 +1,45 @@
-//! What one call leaves behind in the metrics: counted when it ends, however it ends.
+//! What one call leaves behind, however it ends: its place in the metrics, and a line in the log when
+//! `router::observe` is logged at debug.
 
 use std::{sync::Arc, time::Instant};
 
+use api::names::headers;
+use http::HeaderMap;
 use tonic::Code;
 
 use crate::{
     exchange::Exchange,
+    failure,
     metrics::{MethodMetrics, Metrics},
+    upstream::Head,
 };
+
+/// Bytes of a client's text in a log line; ids and names are shorter.
+const LOGGED: usize = 256;
+
+/// What the log says of a call, beyond what is counted. Only there when it is going to be logged.
+#[derive(Debug)]
+struct Line {
+    method: String,
+    /// The model that answers; until one does, what the headers ask for.
+    model: Option<String>,
+    request_id: Option<String>,
+}
+
+impl Line {
+    fn of(path: &str, metadata: &HeaderMap) -> Self {
+        let text = |name| {
+            let value = metadata.get(name)?.as_bytes();
+            let shown = value.get(..LOGGED).unwrap_or(value);
+            Some(String::from_utf8_lossy(shown).into_owned())
+        };
+        Self {
+            method: path.to_owned(),
+            model: text(headers::MODEL_ID).or_else(|| text(headers::VMODEL_ID)),
+            request_id: text(headers::REQUEST_ID),
+        }
+    }
+}
 
 /// One call, from its headers to its status. One that is dropped before its end counts as CANCELLED.
 #[derive(Debug)]
@@ -19,11 +51,12 @@ pub struct Observation {
     request_bytes: u64,
     response_bytes: u64,
     ended: bool,
+    line: Option<Box<Line>>,
 }
 
 impl Observation {
     /// Begins with the call.
-    pub fn start(metrics: &Metrics, path: &str) -> Self {
+    pub fn start(metrics: &Metrics, path: &str, metadata: &HeaderMap) -> Self {
         Self {
             metrics: metrics.clone(),
             method: metrics.method(path),
@@ -32,6 +65,7 @@ impl Observation {
             request_bytes: 0,
             response_bytes: 0,
             ended: false,
+            line: tracing::enabled!(tracing::Level::DEBUG).then(|| Box::new(Line::of(path, metadata))),
         }
     }
 
@@ -41,9 +75,13 @@ impl Observation {
     }
 
     /// The model server has begun to answer.
-    pub fn answered(&mut self, path: &str, exchange: &Exchange) {
+    pub fn answered(&mut self, path: &str, head: &Head, exchange: &Exchange) {
         if let Some(model) = exchange.model() {
-            if !self.method.is_known() {
+            if let Some(line) = &mut self.line {
+                line.model = Some(model.to_owned());
+            }
+            let exists = failure::code(&head.headers) != Some(Code::Unimplemented);
+            if exists && !self.method.is_known() {
                 // A method that a model has answered exists: it may have a label of its own.
                 self.metrics.admit_method(path);
                 self.method = self.metrics.method(path);
@@ -82,6 +120,16 @@ impl Observation {
         if let Some(invoked) = self.invoked {
             self.method
                 .invoke_model(code, now.saturating_duration_since(invoked));
+        }
+        if let Some(line) = &self.line {
+            tracing::debug!(
+                method = line.method,
+                model = line.model,
+                code = kit::status::name(code),
+                elapsed_ms = now.saturating_duration_since(self.started).as_secs_f64() * 1e3,
+                request_id = line.request_id,
+                "call ended"
+            );
         }
     }
 }

@@ -39,8 +39,15 @@ mod unary;
 
 /// How often one request is sent: the first time, and again after the runtime forgot the model or refused the stream.
 const ATTEMPTS: u32 = 3;
-/// Copies of which a NOT_FOUND is known to be the model's own answer.
+/// The runtime's own service, and the one that it had before: the router alone loads and unloads.
+const SPI: [&str; 2] = [
+    "/mmesh.ModelRuntime/",
+    "/com.ibm.watson.tas.internal.proto.ModelServer/",
+];
+/// Copies of which a `NOT_FOUND` is known to be the model's own answer.
 const GENUINE: usize = 10_000;
+/// How long that is believed: a runtime may forget such a model too, but a reload for every answer costs too much.
+const GENUINE_FOR: Duration = Duration::from_mins(10);
 
 /// Limits and manners of the data plane.
 #[derive(Clone, Debug)]
@@ -68,7 +75,7 @@ pub struct Plane {
     local: LocalServices,
     options: PlaneOptions,
     budget: Arc<ReplayBudget>,
-    genuine: BoundedMap<u64, ()>,
+    genuine: BoundedMap<u64, Instant>,
     metrics: Metrics,
 }
 
@@ -169,6 +176,8 @@ struct Attempt {
     number: u32,
     /// The copy that is asked.
     generation: u64,
+    /// That copy was loaded just now, because the one before it was lost.
+    reloaded: bool,
 }
 
 /// Why a call is to be made again.
@@ -277,7 +286,7 @@ impl Plane {
     }
 
     fn check_method(&self, path: &str) -> Result<(), Failure> {
-        let denied = path.starts_with("/mmesh.ModelRuntime/")
+        let denied = SPI.iter().any(|service| path.starts_with(service))
             || self
                 .methods
                 .as_ref()
@@ -313,6 +322,7 @@ impl Plane {
             parts,
             number: 1,
             generation: lease.generation(),
+            reloaded: false,
         });
         let mut exchange = self.attempt(&attempt.parts, body, &plan, lease)?;
         loop {
@@ -340,8 +350,12 @@ impl Plane {
         plan: &Plan,
         lease: Lease,
     ) -> Result<Box<Exchange>, Failure> {
-        let request = self.request(parts, &lease);
+        let mut request = Self::request(parts, &lease);
         let editor = self.editor(parts.uri.path(), &lease, plan);
+        if editor.is_some() {
+            // Another id makes another length.
+            request.headers_mut().remove(http::header::CONTENT_LENGTH);
+        }
         Exchange::start(&self.upstream, request, body, editor, Some(lease))
     }
 
@@ -350,9 +364,15 @@ impl Plane {
         let Some(code) = failure::code(&head.headers).filter(|code| *code != Code::Ok) else {
             return false;
         };
-        attempt.number < ATTEMPTS
-            && is_lost(code, &failure::message(&head.headers))
-            && self.genuine.get(&attempt.generation).is_none()
+        if !is_lost(code, &failure::message(&head.headers)) {
+            return false;
+        }
+        if attempt.reloaded {
+            // Lost again right after a load: then it is the model's own answer, and no reason to reload.
+            self.genuine.insert(attempt.generation, Instant::now());
+        }
+        let genuine = self.genuine.get(&attempt.generation);
+        attempt.number < ATTEMPTS && genuine.is_none_or(|since| since.elapsed() >= GENUINE_FOR)
     }
 
     /// Makes the call once more, or says why not.
@@ -363,36 +383,40 @@ impl Plane {
         plan: &Plan,
         attempt: &mut Attempt,
     ) -> Result<Box<Exchange>, Failure> {
-        let path = attempt.parts.uri.path();
         let again = match &lost {
             Lost::Model(_) => true,
             Lost::Call(Broken::Server(error)) => error.is_unsent() && attempt.number < ATTEMPTS,
             Lost::Call(Broken::Client(_)) => false,
         };
-        let replay = if again { exchange.unwind() } else { None };
-        let Some((body, Some(old))) = replay else {
+        let (body, lease) = if again { exchange.unwind() } else { (None, None) };
+        let lease = match (&lost, lease) {
+            (Lost::Model(_), Some(old)) => {
+                tracing::info!(model = %old.id(), "the runtime no longer has the model; loading it again");
+                // By name: a vmodel may have moved on in the meantime.
+                self.mesh.cache().forget(old);
+                attempt.reloaded = true;
+                let fresh = self.enter(&plan.name, plan.kind).await?;
+                if body.is_none() {
+                    // This request cannot find out whether that helped; the next ones must not reload for ever.
+                    self.genuine.insert(fresh.generation(), Instant::now());
+                }
+                Some(fresh)
+            }
+            (_, lease) => lease,
+        };
+        let (Some(body), Some(lease)) = (body, lease) else {
+            let path = attempt.parts.uri.path();
             return Err(match lost {
                 Lost::Model(head) => self.translate(path, &head.headers),
                 Lost::Call(broken) => self.broken(path, broken),
             });
         };
         attempt.number += 1;
-        let lease = if let Lost::Model(_) = lost {
-            tracing::info!(model = %old.id(), "the runtime no longer has the model; loading it again");
-            // By name: a vmodel may have moved on in the meantime.
-            self.mesh.cache().forget(old);
-            let fresh = self.enter(&plan.name, plan.kind).await?;
-            // Lost again right after a load: then it is the model's own answer, and no reason to reload.
-            self.genuine.insert(fresh.generation(), ());
-            fresh
-        } else {
-            old
-        };
         attempt.generation = lease.generation();
         self.attempt(&attempt.parts, body, plan, lease)
     }
 
-    fn request(&self, parts: &Parts, lease: &Lease) -> Request<()> {
+    fn request(parts: &Parts, lease: &Lease) -> Request<()> {
         let mut request = Request::new(());
         *request.method_mut() = parts.method.clone();
         *request.uri_mut() = parts.uri.clone();
@@ -595,7 +619,8 @@ fn broken_failure(broken: Broken) -> Failure {
     }
 }
 
-/// The ways in which runtimes say that they do not have a model (ModelMesh's list: plain NOT_FOUND, Triton, MLServer).
+/// The ways in which runtimes say that they do not have a model (ModelMesh's list: plain `NOT_FOUND`,
+/// Triton, MLServer).
 fn is_lost(code: Code, text: &str) -> bool {
     match code {
         Code::NotFound => true,

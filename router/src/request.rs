@@ -285,10 +285,7 @@ mod tests {
     fn timeouts() {
         let read = |value| Routing::of(&map(&[("grpc-timeout", value)])).map(|routing| routing.timeout);
         assert_eq!(read("10S"), Ok(Some(Duration::from_secs(10))));
-        assert_eq!(
-            read("99999999H"),
-            Ok(Some(Duration::from_secs(99_999_999 * 3600)))
-        );
+        assert_eq!(read("99999999H"), Ok(Some(Duration::from_hours(99_999_999))));
         for bad in ["", "S", "123456789S", "1x", "-1S"] {
             assert!(read(bad).is_err(), "{bad}");
         }

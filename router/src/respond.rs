@@ -38,7 +38,7 @@ enum Interrupted {
 /// Answers a stream to its end.
 pub async fn serve(plane: Arc<Plane>, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
     let (parts, stream) = request.into_parts();
-    let mut seen = Observation::start(plane.metrics(), parts.uri.path());
+    let mut seen = Observation::start(plane.metrics(), parts.uri.path(), &parts.headers);
     let started = seen.started();
     let longest = plane.options().longest_call;
     let routing = match Routing::of(&parts.headers) {
@@ -78,7 +78,7 @@ pub async fn serve(plane: Arc<Plane>, request: Request<RecvStream>, mut respond:
     };
     let (head, mut source) = match reply {
         Reply::Live(head, exchange) => {
-            seen.answered(uri.path(), &exchange);
+            seen.answered(uri.path(), &head, &exchange);
             seen.request_bytes(exchange.request_bytes());
             (head, Source::Live(exchange))
         }

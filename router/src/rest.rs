@@ -157,6 +157,7 @@ impl Reply {
 impl<B: Backend> App<B> {
     async fn respond(&self, request: Request) -> Response {
         let (parts, body) = request.into_parts();
+        let started = Instant::now();
         let answered = AssertUnwindSafe(self.answer(&parts, body)).catch_unwind().await;
         let result = answered.unwrap_or_else(|_| {
             tracing::error!(path = parts.uri.path(), "request handler panicked");
@@ -175,6 +176,17 @@ impl<B: Backend> App<B> {
         if parts.method == Method::HEAD {
             *response.body_mut() = Body::empty();
         }
+        tracing::debug!(
+            verb = parts.method.as_str(),
+            path = parts.uri.path(),
+            status = response.status().as_u16(),
+            elapsed_ms = started.elapsed().as_secs_f64() * 1e3,
+            request_id = response
+                .headers()
+                .get(headers::REQUEST_ID)
+                .and_then(|id| id.to_str().ok()),
+            "REST request ended"
+        );
         response
     }
 

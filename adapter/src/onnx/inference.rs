@@ -84,7 +84,6 @@ impl GrpcInferenceService for OnnxRuntime {
             name,
             versions: vec![entered.served.version.clone()],
             platform: PLATFORM.to_owned(),
-            ..ModelMetadataResponse::default()
         }))
     }
 

@@ -37,6 +37,10 @@ pub(super) async fn call(
         "runtimeStatus" => shared.options.status.encode_to_vec(),
         "loadModel" => {
             Stats::add(&shared.stats.loads);
+            shared
+                .stats
+                .forgot
+                .store(false, std::sync::atomic::Ordering::Relaxed);
             LoadModelResponse {
                 size_in_bytes,
                 ..Default::default()

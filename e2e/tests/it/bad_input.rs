@@ -22,26 +22,61 @@ fn iris(name: &str, shape: &str, datatype: &str, data: &str) -> String {
     format!(r#"{{"inputs":[{{"name":"{name}","shape":{shape},"datatype":"{datatype}","data":{data}}}]}}"#)
 }
 
-/// Fails unless each body is refused with 400 and a message that has all the words, and the process serves after all.
-async fn check_refused(cases: &[(&str, String, &[&str])]) {
-    let mut server = Stowage::examples().await;
+/// What is wrong, the body of a request to the iris model, and words that the error must have.
+type Case = (&'static str, String, &'static [&'static str]);
+
+/// Fails unless each body is refused with 400 and a message that has all the words, and the server serves after all.
+async fn check_refused(rest: &str, cases: Vec<Case>) {
     for (title, body, words) in cases {
-        let answer = rest::infer(server.rest(), "iris", body.clone())
+        let answer = rest::infer(rest, "iris", body)
             .await
             .unwrap_or_else(|err| panic!("{title}: {err:#}"));
         let text = answer.error(StatusCode::BAD_REQUEST);
-        for word in *words {
+        for word in words {
             assert!(text.contains(word), "{title}: no {word:?} in {text:?}");
         }
-        server.check_alive().await;
     }
-    answers::check_still_serves(server.rest()).await;
+    answers::check_still_serves(rest).await;
+}
+
+/// Every case here, against a server of the example models.
+pub(crate) async fn check_all(rest: &str) {
+    check_refused(rest, wrong_tensors()).await;
+    check_refused(rest, no_json()).await;
+    check_refused(rest, no_floats()).await;
+    check_refused(rest, deeply_nested()).await;
+}
+
+/// The same against `stowage`, one kind at a time.
+async fn check(cases: Vec<Case>) {
+    let mut server = Stowage::examples().await;
+    check_refused(server.rest(), cases).await;
+    server.check_alive().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn wrong_tensors() {
+async fn tensors_that_do_not_fit() {
+    check(wrong_tensors()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_that_are_no_json() {
+    check(no_json()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn numbers_that_no_float_holds() {
+    check(no_floats()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deeply_nested_arrays() {
+    check(deeply_nested()).await;
+}
+
+fn wrong_tensors() -> Vec<Case> {
     let four = "[1, 2, 3, 4]";
-    check_refused(&[
+    vec![
         (
             "name",
             iris("petals", "[1, 4]", "FP32", four),
@@ -90,13 +125,11 @@ async fn wrong_tensors() {
         ),
         ("no inputs", r#"{"inputs":[]}"#.to_owned(), &["features"]),
         ("nothing", "{}".to_owned(), &["inputs"]),
-    ])
-    .await;
+    ]
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn bodies_that_are_no_json() {
-    check_refused(&[
+fn no_json() -> Vec<Case> {
+    vec![
         ("empty", String::new(), &[]),
         ("text", "iris".to_owned(), &[]),
         (
@@ -106,29 +139,25 @@ async fn bodies_that_are_no_json() {
         ),
         ("a list", "[]".to_owned(), &[]),
         ("more after it", r#"{"inputs":[]} {"inputs":[]}"#.to_owned(), &[]),
-    ])
-    .await;
+    ]
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn numbers_that_no_float_holds() {
+fn no_floats() -> Vec<Case> {
     let with = |value: &str| iris("features", "[1, 4]", "FP32", &format!("[1, 2, 3, {value}]"));
-    check_refused(&[
+    vec![
         ("NaN", with("NaN"), &[]),
         ("Infinity", with("Infinity"), &[]),
         ("-Infinity", with("-Infinity"), &[]),
         ("beyond FP64", with("1e400"), &["features"]),
         ("beyond FP32", with("1e39"), &["features", "FP32"]),
         ("null", with("null"), &["features"]),
-    ])
-    .await;
+    ]
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn deeply_nested_arrays() {
+fn deeply_nested() -> Vec<Case> {
     let nested = |levels: usize| format!("{}1{}", "[".repeat(levels), "]".repeat(levels));
     let ones = format!("[{}]", ["1"; 10].join(","));
-    check_refused(&[
+    vec![
         (
             "10 levels for 2 dimensions",
             iris("features", "[1, 4]", "FP32", &nested(10)),
@@ -154,8 +183,7 @@ async fn deeply_nested_arrays() {
             iris("features", "[1, 4]", "FP32", &"[".repeat(100_000)),
             &[],
         ),
-    ])
-    .await;
+    ]
 }
 
 #[tokio::test(flavor = "multi_thread")]

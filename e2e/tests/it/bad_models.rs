@@ -14,10 +14,18 @@ async fn error_of(content: &[u8], capacity: &str) -> String {
     let folder = stowage::models_folder();
     onnx::place(folder.path(), "bad.onnx", content);
     let mut server = Stowage::start(folder.path(), capacity).await;
+    let text = check_refused(server.rest(), server.grpc(), "bad").await;
+    server.check_alive().await;
+    answers::check_still_serves(server.rest()).await;
+    text
+}
+
+/// The error that a model is answered with that cannot be loaded.
+pub(crate) async fn check_refused(rest: &str, grpc: &str, name: &str) -> String {
     let mut text = String::new();
     // The second time the failure is known; it must be told as well.
     for _ in 0..2 {
-        let answer = rest::infer(server.rest(), "bad", onnx::request(1.0))
+        let answer = rest::infer(rest, name, onnx::request(1.0))
             .await
             .expect("the server answers");
         assert!(
@@ -27,12 +35,10 @@ async fn error_of(content: &[u8], capacity: &str) -> String {
             answer.body
         );
         text = answer.error(answer.status);
-        server.check_alive().await;
     }
-    let row = server.model("bad").await;
+    let row = stowage::model_of(grpc, name).await;
     assert_eq!(row.state, "LOADING_FAILED");
     assert!(row.error.is_some_and(|error| !error.is_empty()));
-    answers::check_still_serves(server.rest()).await;
     text
 }
 

@@ -1,7 +1,8 @@
-//! What `stowage` prints, and its exit codes.
+//! What the programs print, and their exit codes.
 
 use std::fs;
 
+use e2e::process;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -112,6 +113,79 @@ async fn exit_codes_and_reasons() {
     for (args, code, word) in cases {
         let done = command(args).await;
         assert_eq!(done.code, Some(code), "{args:?}\n{}{}", done.stdout, done.stderr);
+        assert!(
+            done.stderr.contains(word),
+            "{args:?}: no {word:?} in {:?}",
+            done.stderr
+        );
+    }
+}
+
+/// `--help` of the programs that run beside each other in a cluster: flags with their variables, examples, exit codes.
+#[tokio::test]
+async fn help_of_router_and_adapter_teaches() {
+    for (program, args, words) in [
+        (
+            "stowage-router",
+            &["--help"][..],
+            &[
+                "--grpc-port",
+                "MM_SVC_GRPC_PORT",
+                "INTERNAL_GRPC_SOCKET_PATH",
+                "MM_DATAPLANE_CONFIG",
+                "--runtime-port 9085",
+            ][..],
+        ),
+        ("stowage-adapter", &["--help"], &["onnx", "onnx-adapter"]),
+        (
+            "stowage-adapter",
+            &["onnx", "--help"],
+            &[
+                "--container-mem-req-bytes",
+                "CONTAINER_MEM_REQ_BYTES",
+                "ROOT_MODEL_DIR",
+                "--adapter-socket",
+            ],
+        ),
+    ] {
+        let binary = process::binary(program).expect("the binary is built");
+        let done = process::run(binary, args).await.expect("it runs");
+        assert_eq!(done.code, Some(0), "{program} {args:?}: {}", done.stderr);
+        for word in words.iter().chain(&["Examples", "Exit codes"]) {
+            assert!(
+                done.stdout.contains(word),
+                "{program} {args:?}: no {word:?} in {}",
+                done.stdout
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn wrong_settings_of_the_router_end_with_2_and_name_the_setting() {
+    for (args, word) in [
+        (&["--grpc-port", "x"][..], "--grpc-port"),
+        (&["--metrics", "statsd"], "--metrics"),
+        (&["--max-message", "many"], "--max-message"),
+        (
+            &["--runtime-port", "1", "--runtime-socket", "/s"],
+            "--runtime-socket",
+        ),
+        (
+            &[
+                "--dataplane-config",
+                r#"{"rpcConfigs":{"s/M":{"idExtractionPath":[0]}}}"#,
+            ],
+            "s/M",
+        ),
+        (
+            &["--dataplane-config-path", "/nowhere/rules.json"],
+            "/nowhere/rules.json",
+        ),
+    ] {
+        let binary = process::binary("stowage-router").expect("the binary is built");
+        let done = process::run(binary, args).await.expect("it runs");
+        assert_eq!(done.code, Some(2), "{args:?}: {}{}", done.stdout, done.stderr);
         assert!(
             done.stderr.contains(word),
             "{args:?}: no {word:?} in {:?}",

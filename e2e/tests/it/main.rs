@@ -3,6 +3,7 @@
 //! Needs the binaries beside the tests (`cargo build -p standalone -p router -p adapter --bins`); Python packages are
 //! installed by `scripts/venv.sh`.
 
+mod architecture;
 mod bad_input;
 mod bad_models;
 mod clients;
@@ -12,7 +13,9 @@ mod eviction;
 mod examples;
 mod hostile_clients;
 mod plane;
+mod request_logs;
 mod shutdown;
 mod support;
 mod two_processes;
+mod v1;
 mod watched_folder;

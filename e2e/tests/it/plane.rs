@@ -13,10 +13,11 @@ use e2e::{
     process::eventually,
 };
 use kit::{admin::Readiness, drain::Drain};
+use prometheus_client::registry::Registry;
 use router::{
     cache::CacheOptions,
     listen::ListenOptions,
-    mesh::MeshOptions,
+    mesh::{Mesh, MeshOptions},
     metrics::{Metrics, MetricsOptions},
     plane::PlaneOptions,
     rest::RestOptions,
@@ -38,12 +39,15 @@ struct Fixture {
     client: Client,
     drain: Drain,
     router_addr: std::net::SocketAddr,
+    mesh: Arc<Mesh>,
+    metrics: Metrics,
 }
 
 struct Settings {
     backend: Options,
     rules: Rules,
     plain_statuses: bool,
+    replay_budget: usize,
 }
 
 impl Default for Settings {
@@ -52,6 +56,7 @@ impl Default for Settings {
             backend: Options::default(),
             rules: Rules::default(),
             plain_statuses: false,
+            replay_budget: 16 << 20,
         }
     }
 }
@@ -76,15 +81,15 @@ async fn fixture(settings: Settings) -> Fixture {
         mesh: MeshOptions::default(),
         plane: PlaneOptions {
             message_limit: LIMIT,
-            replay_budget: 16 << 20,
+            replay_budget: settings.replay_budget,
             parallelism: 4,
             plain_statuses: settings.plain_statuses,
             longest_call: PATIENCE,
         },
         rules: settings.rules,
     };
-    let metrics = Metrics::new(&mut Default::default(), MetricsOptions::default());
-    let router = Router::start(setup, metrics, Readiness::new("starting"))
+    let metrics = Metrics::new(&mut Registry::default(), MetricsOptions::default());
+    let router = Router::start(setup, metrics.clone(), Readiness::new("starting"))
         .await
         .expect("the runtime is ready");
     for id in ["a", "b"] {
@@ -105,6 +110,7 @@ async fn fixture(settings: Settings) -> Fixture {
         ..Default::default()
     };
     router.mesh().set_vmodel(vmodel).await.expect("set");
+    let mesh = router.mesh().clone();
     let drain = Drain::new(Duration::from_secs(5));
     tokio::spawn(listeners.serve(
         router,
@@ -118,6 +124,8 @@ async fn fixture(settings: Settings) -> Fixture {
         client,
         drain,
         router_addr,
+        mesh,
+        metrics,
     }
 }
 

@@ -1,9 +1,12 @@
 //! SIGTERM: what is under way ends well, then the process does.
 
+use std::path::Path;
+
 use api::inference::{
     ModelInferRequest, grpc_inference_service_client::GrpcInferenceServiceClient,
     model_infer_request::InferInputTensor,
 };
+use e2e::process::Process;
 use tokio::net::TcpStream;
 
 use crate::support::{
@@ -11,46 +14,59 @@ use crate::support::{
     stowage::{self, Addresses, Stowage},
 };
 
-/// A server with one call under way, which waits for a model that is being loaded when the signal comes.
-async fn check_answered<F>(ask: fn(Addresses) -> F)
+/// A model that takes a while to be loaded.
+pub(crate) const MODEL: &str = "heavy";
+
+/// Writes it into a folder.
+pub(crate) fn place_model(folder: &Path) {
+    onnx::place(folder, &format!("{MODEL}.onnx"), &onnx::weighing(64));
+}
+
+async fn check<F>(ask: fn(Addresses) -> F)
 where
     F: Future<Output = f64> + Send + 'static,
 {
     let folder = stowage::models_folder();
-    onnx::place(folder.path(), "heavy.onnx", &onnx::weighing(64));
+    place_model(folder.path());
     let mut server = Stowage::start(folder.path(), "4GiB").await;
-    let calls: Vec<_> = (0..4)
-        .map(|_| tokio::spawn(ask(server.addresses.clone())))
-        .collect();
-    let row = server.wait_for_state("heavy", &["LOADING", "LOADED"]).await;
+    check_answered(&mut server.process, &server.addresses, ask).await;
+}
+
+/// Ends a process while calls wait for the model that is being loaded.
+pub(crate) async fn check_answered<F>(process: &mut Process, addresses: &Addresses, ask: fn(Addresses) -> F)
+where
+    F: Future<Output = f64> + Send + 'static,
+{
+    let calls: Vec<_> = (0..4).map(|_| tokio::spawn(ask(addresses.clone()))).collect();
+    let row = stowage::wait_for_state(&addresses.grpc, MODEL, &["LOADING", "LOADED"]).await;
     assert_eq!(row.state, "LOADING", "the model is too small for this test");
 
-    server.process.terminate().expect("the process can be signaled");
+    process.terminate().expect("the process can be signaled");
     for call in calls {
         let value = call.await.expect("the call is answered");
         assert!((value - 7.0).abs() < 1e-6, "{value}");
     }
-    let status = server.process.wait(SOON).await.expect("the process ends");
-    assert_eq!(status.code(), Some(0), "{}", server.process.output());
-    assert!(TcpStream::connect(server.rest()).await.is_err());
+    let status = process.wait(SOON).await.expect("the process ends");
+    assert_eq!(status.code(), Some(0), "{}", process.output());
+    assert!(TcpStream::connect(&addresses.rest).await.is_err());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rest_calls_under_way_are_answered() {
-    check_answered(ask_rest).await;
+    check(ask_rest).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn grpc_calls_under_way_are_answered() {
-    check_answered(ask_grpc).await;
+    check(ask_grpc).await;
 }
 
 async fn ask_rest(addresses: Addresses) -> f64 {
-    let answer = rest::infer(&addresses.rest, "heavy", onnx::request(7.0)).await;
+    let answer = rest::infer(&addresses.rest, MODEL, onnx::request(7.0)).await;
     onnx::value(&answer.expect("the call is answered"))
 }
 
-async fn ask_grpc(addresses: Addresses) -> f64 {
+pub(crate) async fn ask_grpc(addresses: Addresses) -> f64 {
     let mut client = GrpcInferenceServiceClient::connect(format!("http://{}", addresses.grpc))
         .await
         .expect("the server can be reached");
@@ -61,7 +77,7 @@ async fn ask_grpc(addresses: Addresses) -> f64 {
         ..InferInputTensor::default()
     };
     let call = ModelInferRequest {
-        model_name: "heavy".to_owned(),
+        model_name: MODEL.to_owned(),
         inputs: vec![input],
         raw_input_contents: vec![7_f32.to_le_bytes().to_vec().into()],
         ..ModelInferRequest::default()

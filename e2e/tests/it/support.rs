@@ -2,6 +2,7 @@
 
 pub(crate) mod answers;
 pub(crate) mod onnx;
+pub(crate) mod pair;
 pub(crate) mod rest;
 pub(crate) mod stowage;
 

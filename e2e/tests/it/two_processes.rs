@@ -1,147 +1,152 @@
-//! The same answers from `stowage-router` and `stowage-adapter onnx` as two processes, over TCP and a unix socket.
+//! `stowage-router` and `stowage-adapter onnx` as two processes, over TCP and a unix socket: the scenarios that `stowage`
+//! is held to where router and runtime share a process.
 
-use std::{net::TcpListener, process::Command};
+use std::fs;
 
-use api::mmesh::{ModelInfo, SetVModelRequest, model_mesh_client::ModelMeshClient};
-use e2e::process::{self, Process};
-use tempfile::TempDir;
+use api::inference::{ModelInferRequest, grpc_inference_service_client::GrpcInferenceServiceClient};
+use e2e::process;
+use tokio::net::TcpListener;
+use tonic::Code;
 
 use crate::{
-    clients,
-    support::{SOON, answers, rest},
+    bad_input, bad_models, clients, eviction, shutdown,
+    support::{
+        SOON, answers, onnx,
+        pair::{Link, Pair},
+        stowage::{self, Addresses},
+    },
 };
 
-/// Each name that is asked for, and the file behind it.
-const MODELS: [(&str, &str); 7] = [
-    ("iris", "iris.onnx"),
-    ("wine", "wine/model.onnx"),
-    ("breast-cancer", "breast-cancer/2/model.onnx"),
-    ("breast-cancer:1", "breast-cancer/1/model.onnx"),
-    ("diabetes", "diabetes.onnx"),
-    ("digits", "digits/model.onnx"),
-    ("digits-cnn", "digits-cnn/model.onnx"),
-];
-
-struct Pair {
-    _adapter: Process,
-    _router: Process,
-    _folder: TempDir,
-    grpc: String,
-    rest: String,
-}
-
-/// Ports that nothing listens on. Another process may take one before it is used; then the test says so.
-fn free_ports<const N: usize>() -> [u16; N] {
-    let listeners = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").expect("loopback has ports"));
-    listeners.map(|listener| listener.local_addr().expect("a listener has an address").port())
-}
-
-fn command(name: &str) -> Command {
-    let mut command = Command::new(process::binary(name).expect("the binary is built"));
-    command.current_dir(process::root());
-    command
-}
-
-/// Starts both, waits until the router is ready, and registers the example models.
-async fn start(unix_socket: bool) -> Pair {
-    let folder = TempDir::new().expect("the temporary folder can be written");
-    let [spi, data, grpc, rest, probe, prestop, metrics] = free_ports().map(|port| port.to_string());
-    let socket = folder.path().join("runtime.sock").display().to_string();
-    // One endpoint for both services on a socket; one each over TCP.
-    let (listen, connect) = if unix_socket {
-        (
-            [
-                ("STOWAGE_ADAPTER_SOCKET", &socket),
-                ("STOWAGE_RUNTIME_SOCKET", &socket),
-            ],
-            [
-                ("INTERNAL_GRPC_SOCKET_PATH", &socket),
-                ("INTERNAL_SERVING_GRPC_SOCKET_PATH", &socket),
-            ],
-        )
-    } else {
-        (
-            [("ADAPTER_PORT", &spi), ("RUNTIME_PORT", &data)],
-            [
-                ("INTERNAL_GRPC_PORT", &spi),
-                ("INTERNAL_SERVING_GRPC_PORT", &data),
-            ],
-        )
-    };
-    let mut adapter = command("stowage-adapter");
-    adapter
-        .arg("onnx")
-        .envs(listen)
-        .env("ROOT_MODEL_DIR", answers::folder().join("models"))
-        .env("CONTAINER_MEM_REQ_BYTES", "1073741824")
-        .env("MEM_BUFFER_BYTES", "0");
-    let mut adapter = Process::start(adapter).expect("the adapter starts");
-    let mut router = command("stowage-router");
-    router
-        .envs(connect)
-        .env("STOWAGE_BIND", "127.0.0.1")
-        .env("MM_SVC_GRPC_PORT", &grpc)
-        .env("REST_PROXY_LISTEN_PORT", &rest)
-        .env("MM_PROBE_PORT", &probe)
-        .env("MM_PRESTOP_WAIT_PORT", &prestop)
-        .env("MM_METRICS", format!("prometheus:port={metrics};scheme=http"));
-    let mut router = Process::start(router).expect("the router starts");
-    let probe = format!("127.0.0.1:{probe}");
-    process::eventually("the router to be ready", SOON, async || {
-        adapter.check_running()?;
-        router.check_running()?;
-        let ready = rest::get(&probe, "/ready").await;
-        Ok(ready.is_ok_and(|answer| answer.status == 200).then_some(()))
-    })
-    .await
-    .expect("the router becomes ready");
-    let pair = Pair {
-        _adapter: adapter,
-        _router: router,
-        _folder: folder,
-        grpc: format!("127.0.0.1:{grpc}"),
-        rest: format!("127.0.0.1:{rest}"),
-    };
-    register(&pair.grpc).await;
-    pair
-}
-
-async fn register(grpc: &str) {
-    let mut client = ModelMeshClient::connect(format!("http://{grpc}"))
-        .await
-        .expect("the router can be reached");
-    for (name, file) in MODELS {
-        let request = SetVModelRequest {
-            v_model_id: name.to_owned(),
-            target_model_id: format!("{name}-first"),
-            model_info: Some(ModelInfo {
-                r#type: "onnx".to_owned(),
-                path: file.to_owned(),
-                key: String::new(),
-            }),
-            ..SetVModelRequest::default()
-        };
-        client
-            .set_v_model(request)
-            .await
-            .unwrap_or_else(|status| panic!("{name}: {status}"));
-    }
-}
-
-async fn check_answers(unix_socket: bool) {
-    let pair = start(unix_socket).await;
-    answers::check_all(&pair.rest).await;
-    clients::check("triton_grpc.py", &pair.grpc).await;
-    clients::check("triton_http.py", &pair.rest).await;
-    clients::check("raw_grpc.py", &pair.grpc).await;
+async fn check_answers(link: Link) {
+    let mut pair = Pair::examples(link).await;
+    answers::check_all(pair.rest()).await;
+    clients::check("triton_grpc.py", pair.grpc()).await;
+    clients::check("triton_http.py", pair.rest()).await;
+    clients::check("raw_grpc.py", pair.grpc()).await;
+    bad_input::check_all(pair.rest()).await;
+    pair.check_running();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_over_tcp() {
-    check_answers(false).await;
+    check_answers(Link::Tcp).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_over_a_unix_socket() {
-    check_answers(true).await;
+    check_answers(Link::Unix).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn models_that_cannot_be_served() {
+    let folder = stowage::models_folder();
+    let bad = [
+        ("corrupt", b"this is no model".to_vec(), "ONNX"),
+        ("unsupported", onnx::unsupported(), "Transmogrify"),
+        ("large", onnx::weighing(96), "67108864"),
+    ];
+    for (name, content, _) in &bad {
+        onnx::place(folder.path(), &format!("{name}.onnx"), content);
+    }
+    let mut pair = Pair::start(Link::Unix, folder.path(), 64 << 20).await;
+    pair.register("iris", "iris.onnx").await;
+    for (name, _, word) in bad {
+        pair.register(name, &format!("{name}.onnx")).await;
+        let text = bad_models::check_refused(pair.rest(), pair.grpc(), name).await;
+        assert!(text.contains(word), "{name}: {text}");
+        pair.check_running();
+    }
+    answers::check_still_serves(pair.rest()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn five_models_answer_in_turn_with_memory_for_two() {
+    let folder = stowage::models_folder();
+    eviction::place_models(folder.path());
+    let capacity = eviction::size_when_loaded(folder.path()).await * 5 / 2;
+    let mut pair = Pair::start(Link::Tcp, folder.path(), capacity).await;
+    for name in eviction::names() {
+        pair.register(&name, &format!("{name}.onnx")).await;
+    }
+    eviction::check_turns(pair.rest(), pair.grpc(), capacity).await;
+    pair.check_running();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_under_way_are_answered_when_the_router_ends() {
+    let folder = stowage::models_folder();
+    shutdown::place_model(folder.path());
+    let mut pair = Pair::start(Link::Unix, folder.path(), 4 << 30).await;
+    pair.register(shutdown::MODEL, &format!("{}.onnx", shutdown::MODEL))
+        .await;
+    let addresses = Addresses {
+        grpc: pair.grpc().to_owned(),
+        rest: pair.rest().to_owned(),
+        admin: String::new(),
+    };
+    shutdown::check_answered(&mut pair.router, &addresses, shutdown::ask_grpc).await;
+}
+
+/// Code of a call without any input to the iris model.
+async fn code_of_an_empty_call(pair: &Pair) -> Code {
+    let mut client = GrpcInferenceServiceClient::connect(format!("http://{}", pair.grpc()))
+        .await
+        .expect("the router can be reached");
+    let request = ModelInferRequest {
+        model_name: "iris".to_owned(),
+        ..ModelInferRequest::default()
+    };
+    let answer = client.model_infer(request).await;
+    answer.expect_err("a call without inputs is refused").code()
+}
+
+/// An old pod has a REST proxy of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rest_port_that_is_taken_leaves_grpc() {
+    let taken = TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("loopback has ports");
+    let port = taken.local_addr().expect("bound").port().to_string();
+    let more = [("REST_PROXY_LISTEN_PORT", port.as_str())];
+    let models = answers::folder().join("models");
+    let mut pair = Pair::start_with(Link::Unix, &models, 1 << 30, &more).await;
+    pair.register("iris", "iris.onnx").await;
+    assert_eq!(code_of_an_empty_call(&pair).await, Code::InvalidArgument);
+    assert!(pair.router.output().contains("the REST port is taken"));
+    pair.check_running();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rules_in_a_file_are_read_again() {
+    let folder = stowage::models_folder();
+    let file = folder.path().join("rules.json");
+    let rules = |allow: bool| format!(r#"{{"rpcConfigs":{{}},"allowOtherRpcs":{allow}}}"#);
+    fs::write(&file, rules(false)).expect("the temporary folder can be written");
+    let path = file.display().to_string();
+    let more = [("MM_DATAPLANE_CONFIG_PATH", path.as_str())];
+    let mut pair = Pair::start_with(Link::Unix, folder.path(), 1 << 30, &more).await;
+    pair.register("iris", "iris.onnx").await;
+    assert_eq!(code_of_an_empty_call(&pair).await, Code::Unimplemented);
+
+    // What cannot be read changes nothing.
+    fs::write(&file, "{").expect("the temporary folder can be written");
+    process::eventually("the broken file to be reported", SOON, async || {
+        Ok(pair
+            .router
+            .output()
+            .contains("configuration not taken")
+            .then_some(()))
+    })
+    .await
+    .expect("it is reported");
+    assert_eq!(code_of_an_empty_call(&pair).await, Code::Unimplemented);
+
+    // Without rules for V2 the headers must name the model, and these calls have none.
+    fs::write(&file, rules(true)).expect("the temporary folder can be written");
+    process::eventually("the rules to be in force", SOON, async || {
+        Ok((code_of_an_empty_call(&pair).await == Code::InvalidArgument).then_some(()))
+    })
+    .await
+    .expect("they are read");
+    pair.check_running();
 }

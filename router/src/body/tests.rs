@@ -62,3 +62,37 @@ fn peeking_does_not_consume() {
     let mut empty = RequestBody::complete(Bytes::new(), LIMIT, ReplayBudget::new(0)).expect("valid");
     assert_eq!(empty.peek(|_, _| Ok(Some(()))), Ok(None));
 }
+
+#[test]
+fn tiny_chunks_do_not_pile_up() {
+    let message = vec![7; 10_000];
+    let framed = frame(&message);
+    let budget = ReplayBudget::new(1 << 20);
+    let mut body = RequestBody::empty(LIMIT, budget.clone());
+    for byte in &framed {
+        body.accept(Bytes::copy_from_slice(&[*byte])).expect("valid");
+    }
+    assert!(
+        body.count() <= 1 + framed.len() / (SMALL / 2),
+        "{} chunks",
+        body.count()
+    );
+    for _ in 0..2 {
+        let mut sent = Vec::new();
+        while let Some(chunk) = body.next_held() {
+            sent.extend_from_slice(&chunk);
+        }
+        assert_eq!(sent, framed, "nothing is lost or moved");
+        assert!(body.rewind());
+    }
+    // A chunk that was given out is not grown afterwards.
+    let mut body = RequestBody::empty(LIMIT, budget);
+    let mut sent = Vec::new();
+    for byte in &framed {
+        body.accept(Bytes::copy_from_slice(&[*byte])).expect("valid");
+        while let Some(chunk) = body.next_held() {
+            sent.extend_from_slice(&chunk);
+        }
+    }
+    assert_eq!(sent, framed);
+}

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     core::registry::{Change, ModelRecord, VModelId, VModelRecord},
+    map::Map,
     model::ModelId,
 };
 
@@ -11,8 +12,8 @@ use super::Found;
 
 #[derive(Debug, Default)]
 pub(super) struct View {
-    models: papaya::HashMap<ModelId, Arc<ModelRecord>>,
-    vmodels: papaya::HashMap<VModelId, Arc<VModelRecord>>,
+    models: Map<ModelId, Arc<ModelRecord>>,
+    vmodels: Map<VModelId, Arc<VModelRecord>>,
 }
 
 impl View {

@@ -2,7 +2,6 @@
 
 use std::{
     fmt,
-    hash::RandomState,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -18,6 +17,8 @@ use super::{
     histogram::{Histogram, MESSAGE_SIZES, Scale, TIMES},
     micros,
 };
+
+use crate::map::{Hasher, Map};
 
 /// Methods that have a label of their own. Names are admitted only when a runtime knows them; more than this many are a
 /// mistake, and every one costs up to seventeen series (one per code) in four metrics.
@@ -188,17 +189,17 @@ struct VModelMetrics {
 #[derive(Debug)]
 struct ModelMetrics {
     name: Arc<str>,
-    by_vmodel: papaya::HashMap<Arc<str>, Arc<VModelMetrics>>,
+    by_vmodel: Map<Arc<str>, Arc<VModelMetrics>>,
 }
 
 #[derive(Debug)]
 pub(super) struct Requests {
     families: Arc<Families>,
     /// By full path, so that the look-up takes what is on the wire.
-    methods: papaya::HashMap<Arc<str>, Arc<MethodMetrics>>,
+    methods: Map<Arc<str>, Arc<MethodMetrics>>,
     admitting: parking_lot::Mutex<()>,
     other: Arc<MethodMetrics>,
-    models: papaya::HashMap<Arc<str>, Arc<ModelMetrics>>,
+    models: Map<Arc<str>, Arc<ModelMetrics>>,
     /// Models that have labels of their own; 0 = none has.
     max_models: usize,
 }
@@ -215,10 +216,10 @@ impl Requests {
         let other = Arc::new(MethodMetrics::new(0, OTHER.into(), None, families.clone()));
         let requests = Self {
             families,
-            methods: papaya::HashMap::new(),
+            methods: Map::default(),
             admitting: parking_lot::Mutex::new(()),
             other,
-            models: papaya::HashMap::new(),
+            models: Map::default(),
             max_models,
         };
         for method in WELL_KNOWN {
@@ -285,7 +286,7 @@ impl Requests {
         let models = self.models.pin();
         let model = bounded(&models, model, self.max_models, |name| ModelMetrics {
             name,
-            by_vmodel: papaya::HashMap::new(),
+            by_vmodel: Map::default(),
         });
         let vmodels = model.by_vmodel.pin();
         let vmodel = bounded(&vmodels, vmodel.unwrap_or(""), MAX_VMODELS, |name| {
@@ -326,7 +327,7 @@ impl Requests {
 /// The entry of a key, or that of [`OTHER`] when there are `limit` already. Racing insertions may exceed the limit by as
 /// many as race.
 fn bounded<'g, V, G: papaya::Guard>(
-    map: &'g papaya::HashMapRef<'_, Arc<str>, Arc<V>, RandomState, G>,
+    map: &'g papaya::HashMapRef<'_, Arc<str>, Arc<V>, Hasher, G>,
     key: &str,
     limit: usize,
     make: impl Fn(Arc<str>) -> V,

@@ -49,8 +49,9 @@ impl Plane {
             }
         }
         drop(calls);
-        let headers =
+        let mut headers =
             headers.ok_or_else(|| Failure::new(Code::NotFound, "none of the requested models were found"))?;
+        headers.remove(http::header::CONTENT_LENGTH);
         Ok(Reply::Ready(headers, frame(&merged)))
     }
 

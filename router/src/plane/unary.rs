@@ -48,12 +48,12 @@ impl Plane {
             routing,
             deadline: Some(deadline),
         });
-        let mut seen = Observation::start(&self.metrics, method);
+        let mut seen = Observation::start(&self.metrics, method, &incoming.parts.headers);
         seen.request_bytes(message.len() as u64);
         let work = async {
             let reply = self.call(incoming).await?;
-            if let Reply::Live(_, exchange) = &reply {
-                seen.answered(method, exchange);
+            if let Reply::Live(head, exchange) = &reply {
+                seen.answered(method, head, exchange);
             }
             self.collect(method, reply).await
         };

@@ -5,7 +5,9 @@
 
 use api::{
     datatype::Datatype,
-    inference::{ModelInferRequest, ModelInferResponse, model_infer_request::InferInputTensor},
+    inference::{
+        ModelInferRequest, ModelInferResponse, ModelMetadataResponse, model_infer_request::InferInputTensor,
+    },
     names::methods::MODEL_INFER,
 };
 use bytes::{BufMut as _, Bytes};
@@ -22,7 +24,6 @@ use super::{
     offload,
     path::Model,
     tensor::{self, Expected},
-    views::ModelMetadata,
     write,
 };
 
@@ -50,7 +51,11 @@ impl<B: Backend> Call<'_, B> {
 }
 
 /// The body as a request to the one input of the model.
-fn request(body: &[u8], metadata: &ModelMetadata, limits: &Limits) -> Result<ModelInferRequest, DecodeError> {
+fn request(
+    body: &[u8],
+    metadata: &ModelMetadataResponse,
+    limits: &Limits,
+) -> Result<ModelInferRequest, DecodeError> {
     let [input] = metadata.inputs.as_slice() else {
         let count = metadata.inputs.len();
         return Err(DecodeError::Invalid(format!(

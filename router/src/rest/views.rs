@@ -2,10 +2,11 @@
 
 use api::{
     inference::{
-        DataType, ModelConfigRequest, ModelConfigResponse, ModelMetadataRequest, ModelReadyRequest,
-        ModelReadyResponse, ModelStatistics, ModelStatisticsRequest, ModelStatisticsResponse,
-        ServerLiveRequest, ServerLiveResponse, ServerMetadataRequest, ServerMetadataResponse,
-        ServerReadyRequest, ServerReadyResponse, StatisticDuration, model_metadata_response::TensorMetadata,
+        DataType, ModelConfigRequest, ModelConfigResponse, ModelMetadataRequest, ModelMetadataResponse,
+        ModelReadyRequest, ModelReadyResponse, ModelStatistics, ModelStatisticsRequest,
+        ModelStatisticsResponse, ServerLiveRequest, ServerLiveResponse, ServerMetadataRequest,
+        ServerMetadataResponse, ServerReadyRequest, ServerReadyResponse, StatisticDuration,
+        model_metadata_response::TensorMetadata,
     },
     names::methods,
 };
@@ -18,20 +19,6 @@ const SERVER_LIVE: &str = "/inference.GRPCInferenceService/ServerLive";
 const SERVER_READY: &str = "/inference.GRPCInferenceService/ServerReady";
 const SERVER_METADATA: &str = "/inference.GRPCInferenceService/ServerMetadata";
 const MODEL_READY: &str = "/inference.GRPCInferenceService/ModelReady";
-/// `ModelMetadataResponse` without field 6, on whose type model servers do not agree.
-#[derive(Clone, PartialEq, prost::Message)]
-pub(super) struct ModelMetadata {
-    #[prost(string, tag = "1")]
-    pub(super) name: String,
-    #[prost(string, repeated, tag = "2")]
-    pub(super) versions: Vec<String>,
-    #[prost(string, tag = "3")]
-    pub(super) platform: String,
-    #[prost(message, repeated, tag = "4")]
-    pub(super) inputs: Vec<TensorMetadata>,
-    #[prost(message, repeated, tag = "5")]
-    pub(super) outputs: Vec<TensorMetadata>,
-}
 
 #[derive(Serialize)]
 struct TensorView<'a> {
@@ -123,7 +110,7 @@ impl<B: Backend> Call<'_, B> {
 
     pub(super) async fn model_metadata(&self, model: Model) -> Result<Reply, Failure> {
         let (headers, answer) = self.metadata_of(model).await?;
-        let ModelMetadata {
+        let ModelMetadataResponse {
             name,
             versions,
             platform,
@@ -146,7 +133,7 @@ impl<B: Backend> Call<'_, B> {
     pub(super) async fn metadata_of(
         &self,
         Model { name, version }: Model,
-    ) -> Result<(HeaderMap, ModelMetadata), Failure> {
+    ) -> Result<(HeaderMap, ModelMetadataResponse), Failure> {
         self.unary(methods::MODEL_METADATA, &ModelMetadataRequest { name, version })
             .await
     }

@@ -26,8 +26,10 @@ const SHORT: Duration = Duration::from_secs(5);
 const SIZING: Duration = Duration::from_secs(30);
 /// A connection to a socket of this pod comes at once or not at all.
 const CONNECT: Duration = Duration::from_secs(3);
-/// Pings tell a hung runtime from one that loads for long.
-const KEEPALIVE: Duration = Duration::from_secs(20);
+/// Pings tell a hung runtime from one that loads for long. Not more often than gRPC servers allow (every five minutes,
+/// and only while a call is open): they close the connection otherwise, and the load with it.
+const PING_INTERVAL: Duration = Duration::from_secs(5 * 60 + 10);
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A runtime beside the router.
 #[derive(Clone, Debug)]
@@ -43,9 +45,9 @@ impl RemoteRuntime {
             let uri = Uri::try_from(uri).unwrap_or(Uri::from_static("http://localhost"));
             Channel::builder(uri)
                 .connect_timeout(CONNECT)
-                .http2_keep_alive_interval(KEEPALIVE)
-                .keep_alive_timeout(KEEPALIVE)
-                .keep_alive_while_idle(true)
+                .http2_keep_alive_interval(PING_INTERVAL)
+                .keep_alive_timeout(PING_TIMEOUT)
+                .keep_alive_while_idle(false)
                 .tcp_nodelay(true)
         };
         let channel = match endpoint {

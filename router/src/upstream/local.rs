@@ -44,18 +44,15 @@ where
 impl LocalService {
     /// Starts a call.
     pub(super) fn start(&self, request: Request<()>, whole: Option<Vec<Bytes>>) -> LocalCall {
-        let (body, sender) = match whole {
-            Some(chunks) => (Body::new(Chunks(chunks.into())), None),
-            None => {
-                let (sender, receiver) = mpsc::channel(CHUNKS);
-                (
-                    Body::new(Arriving {
-                        chunks: receiver,
-                        ended: false,
-                    }),
-                    Some(PollSender::new(sender)),
-                )
-            }
+        let (body, sender) = if let Some(chunks) = whole {
+            (Body::new(Chunks(chunks.into())), None)
+        } else {
+            let (sender, receiver) = mpsc::channel(CHUNKS);
+            let arriving = Arriving {
+                chunks: receiver,
+                ended: false,
+            };
+            (Body::new(arriving), Some(PollSender::new(sender)))
         };
         let response = self.0.clone().oneshot(request.map(|()| body));
         LocalCall {

@@ -29,17 +29,24 @@ use tokio::{
 
 use super::{CallError, Frame, Head, ready_ok};
 
-/// A chunk of at most this size is handed over without waiting for window: one frame of a default-sized server.
-const DIRECT: usize = 16 << 10;
-/// Receive window of a stream and of a connection: a large tensor should not wait for window updates on a fast link.
+/// Receive window of a stream: a large tensor should not wait for window updates on a fast link.
 const STREAM_WINDOW: u32 = 1 << 20;
-const CONNECTION_WINDOW: u32 = 4 << 20;
+/// Receive window of a connection. Responses that slow clients do not take yet count against it, a stream's window each:
+/// so many of them hold up the calls of others.
+const CONNECTION_WINDOW: u32 = 256 * STREAM_WINDOW;
+/// What small frames that are not taken yet may cost, 256 bytes each at most, before HTTP/2 ends the connection with all
+/// its calls: a stream of tokens to a slow client is no attack, and the windows bound it.
+const FRAME_BUDGET: usize = 1 << 30;
+/// Largest frame that the server may send: fewer, larger frames for large tensors.
+const MAX_FRAME: u32 = 64 << 10;
 /// Trailers and metadata of a response.
 const MAX_HEADER_LIST: u32 = 64 << 10;
 /// Pause between attempts to connect, growing from the first to the second.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(2));
+/// Not more often than gRPC servers allow by default (every five minutes, and not when nothing else is going on): they
+/// close the connection otherwise, and the calls with it.
+const PING_INTERVAL: Duration = Duration::from_secs(5 * 60 + 10);
 /// A connection that does not answer a ping for so long is dead.
-const PING_INTERVAL: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Address of a model server.
@@ -84,6 +91,8 @@ struct Inner {
 struct Slot {
     sender: ArcSwapOption<Sender>,
     changed: Notify,
+    /// The connection takes no more streams: a GOAWAY, or no numbers left for them. Wakes who connects anew.
+    stale: Arc<Notify>,
 }
 
 struct Sender(SendRequest<Bytes>);
@@ -111,15 +120,13 @@ impl Pool {
     }
 
     pub(super) fn start(&self, request: Request<()>, whole: Option<Vec<Bytes>>) -> RemoteCall {
-        if let Some(mut sender) = self.pick()
-            && let Poll::Ready(Ok(())) = sender.poll_ready(&mut Context::from_waker(Waker::noop()))
-        {
+        if let Some(sender) = self.pick() {
             return match open(sender, request, whole) {
                 Ok(open) => RemoteCall(open),
                 Err(error) => RemoteCall(State::Failed(Some(error))),
             };
         }
-        // No connection, or none that takes another stream now.
+        // No connection now.
         let pool = self.clone();
         RemoteCall(State::Connecting(Box::pin(async move {
             let sender = match pool.pick() {
@@ -132,12 +139,18 @@ impl Pool {
         })))
     }
 
+    /// A connection that takes another stream; those beyond the server's limit of streams wait within it.
     fn pick(&self) -> Option<SendRequest<Bytes>> {
         let slots = &self.0.slots;
         let start = self.0.next.fetch_add(1, Ordering::Relaxed);
         (0..slots.len()).find_map(|i| {
             let slot = slots.get((start.wrapping_add(i)) % slots.len())?;
-            slot.sender.load().as_ref().map(|sender| sender.0.clone())
+            let mut sender = slot.sender.load().as_ref()?.0.clone();
+            if is_stale(&mut sender) {
+                slot.stale.notify_one();
+                return None;
+            }
+            Some(sender)
         })
     }
 
@@ -164,67 +177,130 @@ impl Pool {
 
 /// Connects a slot again and again, as long as the pool exists.
 async fn keep_connected(pool: std::sync::Weak<Inner>, slot: usize) {
-    let mut pause = BACKOFF.0;
+    let mut pause = BACKOFF.0 / 2;
     while let Some(inner) = pool.upgrade() {
         let (endpoint, timeout) = (inner.endpoint.clone(), inner.options.connect_timeout);
-        match time::timeout(timeout, connect(&endpoint)).await {
-            Ok(Ok((sender, connection))) => {
-                pause = BACKOFF.0;
-                if let Some(slot) = inner.slots.get(slot) {
-                    slot.sender.store(Some(Arc::new(Sender(sender))));
-                    inner.slots.iter().for_each(|slot| slot.changed.notify_waiters());
-                }
-                drop(inner);
-                let end = connection.await;
-                tracing::debug!(%endpoint, error = ?end.err(), "connection to the model server ended");
-                let Some(inner) = pool.upgrade() else { return };
-                if let Some(slot) = inner.slots.get(slot) {
-                    slot.sender.store(None);
-                }
-                continue;
-            }
+        let started = time::Instant::now();
+        let connected = time::timeout(timeout, connect(&endpoint, &pool)).await;
+        drop(inner);
+        match connected {
+            Ok(Ok((sender, connection))) => serve(&pool, slot, sender, connection, &endpoint).await,
             Ok(Err(error)) => tracing::debug!(%endpoint, %error, "failed to connect to the model server"),
             Err(_) => tracing::debug!(%endpoint, "connecting to the model server timed out"),
         }
-        drop(inner);
+        pause = next_pause(pause, started.elapsed());
         time::sleep(pause).await;
-        pause = (pause * 2).min(BACKOFF.1);
     }
+}
+
+/// The pause after a connection, or an attempt to have one, that lived so long: a server that hangs up at once is not
+/// asked in a loop.
+fn next_pause(last: Duration, lived: Duration) -> Duration {
+    if lived >= BACKOFF.1 {
+        BACKOFF.0
+    } else {
+        (last * 2).min(BACKOFF.1)
+    }
+}
+
+/// Offers a connection to calls until it ends or takes no more of them.
+async fn serve(
+    pool: &std::sync::Weak<Inner>,
+    slot: usize,
+    sender: SendRequest<Bytes>,
+    mut connection: Connection,
+    endpoint: &Endpoint,
+) {
+    let offer = |sender: Option<Arc<Sender>>| {
+        let inner = pool.upgrade()?;
+        let here = inner.slots.get(slot)?;
+        here.sender.store(sender);
+        inner.slots.iter().for_each(|slot| slot.changed.notify_waiters());
+        Some(here.stale.clone())
+    };
+    let Some(stale) = offer(Some(Arc::new(Sender(sender)))) else {
+        return;
+    };
+    let stale = async {
+        loop {
+            stale.notified().await;
+            // It may be the connection before this one that was meant.
+            let current = pool
+                .upgrade()
+                .and_then(|inner| inner.slots.get(slot)?.sender.load_full());
+            if current.is_none_or(|sender| is_stale(&mut sender.0.clone())) {
+                return;
+            }
+        }
+    };
+    let end = tokio::select! {
+        end = &mut connection => Some(end),
+        () = stale => None,
+    };
+    offer(None);
+    match end {
+        Some(end) => {
+            tracing::debug!(%endpoint, error = ?end.err(), "connection to the model server ended");
+        }
+        None => {
+            tracing::debug!(%endpoint, "the model server takes no more calls on a connection");
+            // It ends with the calls that it still has.
+            tokio::spawn(connection);
+        }
+    }
+}
+
+/// Whether a connection takes no more streams.
+fn is_stale(sender: &mut SendRequest<Bytes>) -> bool {
+    let ready = sender.poll_ready(&mut Context::from_waker(Waker::noop()));
+    matches!(ready, Poll::Ready(Err(_)))
 }
 
 type Connection = std::pin::Pin<Box<dyn Future<Output = Result<(), h2::Error>> + Send>>;
 
-async fn connect(endpoint: &Endpoint) -> io::Result<(SendRequest<Bytes>, Connection)> {
+async fn connect(
+    endpoint: &Endpoint,
+    pool: &std::sync::Weak<Inner>,
+) -> io::Result<(SendRequest<Bytes>, Connection)> {
     match endpoint {
         Endpoint::Tcp(addr) => {
             let io = TcpStream::connect(addr).await?;
             io.set_nodelay(true)?;
-            handshake(io).await
+            handshake(io, pool.clone()).await
         }
-        Endpoint::Unix(path) => handshake(UnixStream::connect(path).await?).await,
+        Endpoint::Unix(path) => handshake(UnixStream::connect(path).await?, pool.clone()).await,
     }
 }
 
-async fn handshake<T>(io: T) -> io::Result<(SendRequest<Bytes>, Connection)>
+async fn handshake<T>(io: T, pool: std::sync::Weak<Inner>) -> io::Result<(SendRequest<Bytes>, Connection)>
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (sender, mut connection) = h2::client::Builder::new()
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
+        .data_frame_budget(FRAME_BUDGET)
         .max_header_list_size(MAX_HEADER_LIST)
-        .max_frame_size(DIRECT as u32 * 4)
+        .max_frame_size(MAX_FRAME)
         .enable_push(false)
         .handshake::<T, Bytes>(io)
         .await
         .map_err(io::Error::other)?;
     let pings = connection.ping_pong();
+    // Calls since the last look: a connection that nobody uses is not pinged.
+    let mut seen = 0;
+    let is_used = move || {
+        let calls = pool
+            .upgrade()
+            .map_or(seen, |inner| inner.next.load(Ordering::Relaxed));
+        std::mem::replace(&mut seen, calls) != calls
+    };
     let driver = async move {
         match pings {
             None => connection.await,
             Some(pings) => tokio::select! {
                 end = connection => end,
-                () = crate::keepalive::dead(pings, PING_INTERVAL, PING_TIMEOUT) => Ok(()),
+                () = crate::keepalive::dead(pings, PING_INTERVAL, PING_TIMEOUT, is_used) => Ok(()),
             },
         }
     };
@@ -272,19 +348,12 @@ impl fmt::Debug for RemoteCall {
 }
 
 impl RemoteCall {
-    /// Ready when the stream is open.
-    fn poll_open(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<(&mut SendStream<Bytes>, &mut Receive), CallError>> {
+    /// Ready when the stream is open, or could not be opened.
+    fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if let State::Connecting(connecting) = &mut self.0 {
             self.0 = ready!(connecting.as_mut().poll(cx)).unwrap_or_else(|error| State::Failed(Some(error)));
         }
-        Poll::Ready(match &mut self.0 {
-            State::Open(send, receive) => Ok((send, receive)),
-            State::Failed(error) => Err(error.take().unwrap_or(CallError::Refused)),
-            State::Connecting(_) => Err(CallError::Refused),
-        })
+        Poll::Ready(())
     }
 
     pub(super) fn poll_send(
@@ -293,12 +362,12 @@ impl RemoteCall {
         chunk: &mut Bytes,
         end: bool,
     ) -> Poll<Result<(), CallError>> {
-        if let State::Failed(_) = self.0 {
+        ready!(self.poll_open(cx));
+        let State::Open(send, _) = &mut self.0 else {
             // The head says why; until then there is nothing to send to.
             chunk.clear();
             return Poll::Ready(Ok(()));
-        }
-        let (send, _) = ready_ok!(self.poll_open(cx));
+        };
         loop {
             if chunk.is_empty() {
                 return Poll::Ready(if end {
@@ -329,7 +398,12 @@ impl RemoteCall {
     }
 
     pub(super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, CallError>> {
-        let (_, receive) = ready_ok!(self.poll_open(cx));
+        ready!(self.poll_open(cx));
+        let receive = match &mut self.0 {
+            State::Open(_, receive) => receive,
+            State::Failed(error) => return Poll::Ready(Err(error.take().unwrap_or(CallError::Refused))),
+            State::Connecting(_) => return Poll::Ready(Err(CallError::Refused)),
+        };
         let Receive::Head(response) = receive else {
             return Poll::Ready(Err(CallError::Broken("the response began twice".into())));
         };
@@ -369,5 +443,25 @@ impl RemoteCall {
         };
         *receive = Receive::Done;
         Poll::Ready(trailers.map(|trailers| Ok(Frame::Trailers(trailers))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn short_lives_make_long_pauses() {
+        let (mut pause, mut pauses) = (BACKOFF.0 / 2, Vec::new());
+        for _ in 0..9 {
+            pause = next_pause(pause, Duration::from_millis(1));
+            pauses.push(pause.as_millis());
+        }
+        assert_eq!(pauses, [20, 40, 80, 160, 320, 640, 1280, 2000, 2000]);
+        assert_eq!(
+            next_pause(pause, Duration::from_mins(1)),
+            BACKOFF.0,
+            "after a useful life"
+        );
     }
 }

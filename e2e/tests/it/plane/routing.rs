@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use api::{
     inference::ModelInferRequest,
-    mmesh::runtime_status_response::MethodInfo,
+    mmesh::{SetVModelRequest, runtime_status_response::MethodInfo},
     names::methods::{MODEL_INFER, MODEL_STREAM_INFER},
 };
 use e2e::backend::Options;
@@ -60,6 +60,7 @@ async fn headers_name_the_model_and_the_runtime_sees_the_concrete_id() {
             ("mm-balanced", "true"),
             ("authorization", "secret"),
             ("x-own", "kept"),
+            ("x-request-id", "r-7"),
         ];
         let answer = fixture
             .call(&format!("{ECHO}Unary"), &metadata, b"any bytes")
@@ -73,6 +74,7 @@ async fn headers_name_the_model_and_the_runtime_sees_the_concrete_id() {
                 .map(|v| v.to_str().expect("text"))
         };
         assert_eq!(saw("mm-model-id"), Some("a"), "{header}");
+        assert_eq!(saw("x-request-id"), Some("r-7"), "{header}");
         assert_eq!(saw("mm-model-id-bin"), Some("YQ"), "{header}");
         assert_eq!(
             (saw("mm-vmodel-id"), saw("mm-balanced"), saw("tas-model-id")),
@@ -141,6 +143,24 @@ async fn the_concrete_id_is_spliced_in_where_the_runtime_wants_it() {
 }
 
 #[tokio::test]
+async fn a_request_with_its_length_may_be_spliced() {
+    let fixture = fixture(injecting()).await;
+    let message = request("a vmodel with a name that is longer than the one of its model");
+    let vmodel = SetVModelRequest {
+        v_model_id: named(&message),
+        target_model_id: "a".into(),
+        ..Default::default()
+    };
+    fixture.mesh.set_vmodel(vmodel).await.expect("set");
+    let length = (message.len() + 5).to_string();
+    let answer = fixture
+        .call(MODEL_INFER, &[("content-length", &length)], &message)
+        .await;
+    assert_eq!(answer.code().expect("status"), 0, "{}", answer.message());
+    assert_eq!(named(&answer.messages[0]), "a");
+}
+
+#[tokio::test]
 async fn a_compressed_message_gives_its_model_too() {
     let fixture = fixture(injecting()).await;
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
@@ -202,6 +222,20 @@ async fn wrong_ids_are_told_apart() {
         .failure("/mmesh.ModelRuntime/unloadModel", &[("mm-model-id", "a")], b"")
         .await;
     assert_eq!(runtime.0, 12, "the runtime's own interface is not for clients");
+}
+
+#[tokio::test]
+async fn nobody_reaches_the_runtimes_own_service() {
+    let fixture = fixture(Settings::default()).await;
+    for service in [
+        "mmesh.ModelRuntime",
+        "com.ibm.watson.tas.internal.proto.ModelServer",
+    ] {
+        let (code, text) = fixture
+            .failure(&format!("/{service}/unloadModel"), &[("mm-model-id", "a")], b"")
+            .await;
+        assert_eq!(code, 12, "{text}");
+    }
 }
 
 #[tokio::test]

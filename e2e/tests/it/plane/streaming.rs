@@ -4,10 +4,10 @@ use std::{sync::atomic::Ordering, time::Duration};
 
 use api::{inference::ModelInferRequest, names::methods::MODEL_STREAM_INFER};
 use bytes::Bytes;
-use e2e::client::frame;
+use e2e::client::{Client, frame};
 use prost::Message as _;
 
-use super::{ECHO, LIMIT, PATIENCE, Settings, fixture, until};
+use super::{ECHO, Fixture, LIMIT, PATIENCE, Settings, fixture, until};
 
 const A: (&str, &str) = ("mm-model-id", "a");
 
@@ -159,6 +159,67 @@ async fn a_message_over_the_limit_is_refused_by_its_prefix() {
         .expect("answered");
     assert_eq!(answer.code().expect("status"), 8, "{}", answer.message());
     assert!(answer.message().contains("1048577"), "{}", answer.message());
+}
+
+/// Starts `calls` of `ServerStream` whose answers nobody reads yet.
+async fn unread(
+    fixture: &Fixture,
+    calls: usize,
+    message: &[u8],
+    count: &str,
+) -> (Client, Vec<h2::RecvStream>) {
+    let client = Client::connect_with_window(fixture.router_addr, 64 << 10)
+        .await
+        .expect("connects");
+    let mut bodies = Vec::new();
+    for _ in 0..calls {
+        let path = format!("{ECHO}ServerStream");
+        let mut call = client
+            .open(&path, &[A, ("x-count", count)])
+            .await
+            .expect("opened");
+        call.message(message, true).await.expect("sent");
+        bodies.push(call.head().await.expect("answered").1);
+    }
+    (client, bodies)
+}
+
+#[tokio::test]
+async fn slow_readers_hold_up_only_themselves() {
+    let fixture = fixture(Settings::default()).await;
+    let (_client, mut bodies) = unread(&fixture, 20, &[7; 16 << 10], "100").await;
+    for _ in 0..100 {
+        let message = vec![7; 64 << 10];
+        let answer = fixture.call(&format!("{ECHO}Unary"), &[A], &message).await;
+        assert_eq!(answer.messages, [message], "{}", answer.message());
+    }
+    for body in &mut bodies {
+        assert_eq!(read(body).await, 100 * (5 + (16 << 10)));
+    }
+}
+
+#[tokio::test]
+async fn many_small_messages_wait_for_a_slow_reader() {
+    let fixture = fixture(Settings::default()).await;
+    let (_client, mut bodies) = unread(&fixture, 1, b"t", "50000").await;
+    for _ in 0..200 {
+        let answer = fixture.call(&format!("{ECHO}Unary"), &[A], b"between").await;
+        assert_eq!(answer.messages, ["between"], "{}", answer.message());
+    }
+    assert_eq!(read(bodies.first_mut().expect("one")).await, 50_000 * 6);
+}
+
+/// Reads an answer to its end, which must be a good one; gives its length.
+async fn read(body: &mut h2::RecvStream) -> usize {
+    let mut length = 0;
+    while let Some(chunk) = body.data().await {
+        let chunk = chunk.expect("received");
+        length += chunk.len();
+        body.flow_control().release_capacity(chunk.len()).expect("held");
+    }
+    let trailers = body.trailers().await.expect("received").expect("a status");
+    assert_eq!(trailers.get("grpc-status").expect("status"), "0", "{trailers:?}");
+    length
 }
 
 #[tokio::test]

@@ -36,12 +36,20 @@ impl Stowage {
 
     /// Serves a folder with this much memory for models.
     pub(crate) async fn start(models: &Path, capacity: &str) -> Self {
-        Self::try_start(models, capacity)
+        Self::try_start(models, capacity, &[])
             .await
             .expect("stowage serve starts")
     }
 
-    async fn try_start(models: &Path, capacity: &str) -> anyhow::Result<Self> {
+    /// Serves the example models and logs what this filter says, as JSON.
+    pub(crate) async fn logging(filter: &str) -> Self {
+        let models = answers::folder().join("models");
+        Self::try_start(&models, "1GiB", &["--log-format", "json", "--log", filter])
+            .await
+            .expect("stowage serve starts")
+    }
+
+    async fn try_start(models: &Path, capacity: &str, more: &[&str]) -> anyhow::Result<Self> {
         let folder = TempDir::new()?;
         let file = folder.path().join("addresses.json");
         let mut command = Command::new(process::binary("stowage")?);
@@ -55,7 +63,7 @@ impl Stowage {
             "--admin",
             "127.0.0.1:0",
         ]);
-        command.arg("--addresses").arg(&file);
+        command.arg("--addresses").arg(&file).args(more);
         let mut process = Process::start(command)?;
         let text = process::eventually("addresses of stowage serve", SOON, async || {
             process.check_running()?;
@@ -68,6 +76,14 @@ impl Stowage {
             addresses: serde_json::from_slice(&text).context("addresses file")?,
             _folder: folder,
         })
+    }
+
+    /// Asks it to end, and gives all that it printed.
+    pub(crate) async fn end(mut self) -> String {
+        self.process.terminate().expect("kill runs");
+        let status = self.process.wait(SOON).await.expect("it ends");
+        assert!(status.success(), "{status}");
+        self.process.output()
     }
 
     pub(crate) fn rest(&self) -> &str {
@@ -89,30 +105,45 @@ impl Stowage {
 
     /// What `stowage models` says of one model.
     pub(crate) async fn model(&self, name: &str) -> Row {
-        let rows = self.models().await;
-        let names: Vec<_> = rows.iter().map(|row| row.name.clone()).collect();
-        rows.into_iter()
-            .find(|row| row.name == name)
-            .unwrap_or_else(|| panic!("no {name} among {names:?}"))
+        model_of(self.grpc(), name).await
     }
 
     /// What `stowage models` says of all models.
     pub(crate) async fn models(&self) -> Vec<Row> {
-        let done = command(&["models", "-o", "json", "--server", self.grpc()]).await;
-        assert_eq!(done.code, Some(0), "{}", done.stderr);
-        serde_json::from_str(&done.stdout).unwrap_or_else(|err| panic!("{err}: {}", done.stdout))
+        models_of(self.grpc()).await
     }
 
     /// Waits until a model's state is one of these.
     pub(crate) async fn wait_for_state(&self, name: &str, states: &[&str]) -> Row {
-        let what = format!("{name} to be {states:?}");
-        process::eventually(&what, SOON, async || {
-            let row = self.model(name).await;
-            Ok(states.contains(&row.state.as_str()).then_some(row))
-        })
-        .await
-        .expect("the state is reached")
+        wait_for_state(self.grpc(), name, states).await
     }
+}
+
+/// What `stowage models` says of the router at a gRPC address.
+pub(crate) async fn models_of(grpc: &str) -> Vec<Row> {
+    let done = command(&["models", "-o", "json", "--server", grpc]).await;
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    serde_json::from_str(&done.stdout).unwrap_or_else(|err| panic!("{err}: {}", done.stdout))
+}
+
+/// What it says of one model.
+pub(crate) async fn model_of(grpc: &str, name: &str) -> Row {
+    let rows = models_of(grpc).await;
+    let names: Vec<_> = rows.iter().map(|row| row.name.clone()).collect();
+    rows.into_iter()
+        .find(|row| row.name == name)
+        .unwrap_or_else(|| panic!("no {name} among {names:?}"))
+}
+
+/// Waits until a model's state is one of these.
+pub(crate) async fn wait_for_state(grpc: &str, name: &str, states: &[&str]) -> Row {
+    let what = format!("{name} to be {states:?}");
+    process::eventually(&what, SOON, async || {
+        let row = model_of(grpc, name).await;
+        Ok(states.contains(&row.state.as_str()).then_some(row))
+    })
+    .await
+    .expect("the state is reached")
 }
 
 /// A line of `stowage models -o json`.

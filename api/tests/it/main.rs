@@ -1,0 +1,4 @@
+//! What clients, runtimes and model servers that others wrote rely on: names, numbers and bytes.
+
+mod bytes;
+mod numbers;
