@@ -133,7 +133,7 @@ async fn help_of_router_and_adapter_teaches() {
                 "MM_SVC_GRPC_PORT",
                 "INTERNAL_GRPC_SOCKET_PATH",
                 "MM_DATAPLANE_CONFIG",
-                "--runtime-port 8085",
+                "--runtime-port 8085 --serving-port 8001",
             ][..],
         ),
         ("stowage-adapter", &["--help"], &["onnx", "onnx-adapter"]),

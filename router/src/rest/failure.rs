@@ -72,7 +72,12 @@ impl Failure {
 
 impl From<Status> for Failure {
     fn from(status: Status) -> Self {
-        let mut failure = Self::new(status.code(), status.message());
+        // A status may come without a text; nobody should read an empty error.
+        let message = match status.message() {
+            "" => kit::status::name(status.code()),
+            message => message,
+        };
+        let mut failure = Self::new(status.code(), message);
         *failure.headers = metadata::of_response(status.metadata().as_ref());
         failure
     }
