@@ -57,7 +57,11 @@ impl Plane {
     ) -> Result<Option<Destination>, Failure> {
         let rules = self.rules.load();
         let extract = match rules.of(incoming.parts.uri.path()) {
-            Verdict::Denied => return Err(Failure::new(Code::Unimplemented, "")),
+            Verdict::Denied => {
+                let method = incoming.parts.uri.path().trim_start_matches('/');
+                let text = format!("{method} is not listed in the router's data plane configuration");
+                return Err(Failure::new(Code::Unimplemented, text));
+            }
             Verdict::Headers => None,
             Verdict::Extract(extract) => Some(extract),
         };
