@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Benches, in release:
+# Benches, as they are installed (profile dist) or in release:
 #
 #     scripts/bench.sh                           the router beside haproxy and nginx, then its parts
 #     scripts/bench.sh --divide 100 --runs 1     only the proxy bench, with these arguments
@@ -14,8 +14,8 @@ for program in haproxy nginx h2load taskset; do
 done
 if $missing; then scripts/apt.sh haproxy nginx-light nghttp2-client util-linux; fi
 
-cargo build --release --locked -p router -p e2e --bin stowage-router --bin echo-backend --bin proxy-bench
-PATH=$PATH:/usr/sbin target/release/proxy-bench "$@"
+cargo build --profile dist --locked -p router -p e2e --bin stowage-router --bin echo-backend --bin proxy-bench
+PATH=$PATH:/usr/sbin target/dist/proxy-bench "$@"
 
 [ $# -eq 0 ] || exit 0
 # Pure code: no sockets, no other process.
