@@ -95,7 +95,7 @@ pub fn locate(path: &FieldPath, prefix: &[u8], total: usize) -> Result<Located, 
             site.missing = path.0.len() - depth;
             return Ok(Located::At(site));
         }
-        let Some(tag) = cursor.varint()? else {
+        let Some(tag) = cursor.varint(end)? else {
             return cursor.incomplete(end);
         };
         let (field, wire_type) = (tag.0 >> 3, tag.0 & 7);
@@ -105,14 +105,14 @@ pub fn locate(path: &FieldPath, prefix: &[u8], total: usize) -> Result<Located, 
         }
         match wire_type {
             0 => {
-                if cursor.varint()?.is_none() {
+                if cursor.varint(end)?.is_none() {
                     return cursor.incomplete(end);
                 }
             }
             1 => cursor.at = cursor.at.saturating_add(8),
             5 => cursor.at = cursor.at.saturating_add(4),
             2 => {
-                let Some((length, at)) = cursor.varint()? else {
+                let Some((length, at)) = cursor.varint(end)? else {
                     return cursor.incomplete(end);
                 };
                 let length = usize::try_from(length).map_err(|_| PathError::Malformed)?;
@@ -151,11 +151,15 @@ struct Cursor<'a> {
 }
 
 impl Cursor<'_> {
-    /// A varint and where it stands; `None` when the bytes end within it.
-    fn varint(&mut self) -> Result<Option<(u64, Range<usize>)>, PathError> {
+    /// A varint of the message that stops at `end`, and where it stands; `None` when the bytes end within it.
+    fn varint(&mut self, end: usize) -> Result<Option<(u64, Range<usize>)>, PathError> {
         let start = self.at;
+        let bytes = self
+            .bytes
+            .get(start..end.min(self.bytes.len()))
+            .unwrap_or_default();
         let mut value = 0_u64;
-        for (i, byte) in self.bytes.iter().skip(start).take(10).enumerate() {
+        for (i, byte) in bytes.iter().take(10).enumerate() {
             if i == 9 && *byte > 1 {
                 return Err(PathError::Malformed);
             }
@@ -165,7 +169,7 @@ impl Cursor<'_> {
                 return Ok(Some((value, start..self.at)));
             }
         }
-        if self.bytes.len().saturating_sub(start) >= 10 {
+        if bytes.len() >= 10 {
             Err(PathError::Malformed)
         } else {
             Ok(None)

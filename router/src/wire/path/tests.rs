@@ -129,6 +129,12 @@ fn malformed_messages_are_refused() {
             "{bad:?}"
         );
     }
+    // A tag of an embedded message may not reach beyond its end, whatever stands there.
+    let crossing = [0x0a, 1, 0x95, 0];
+    for arrived in 3..=4 {
+        let nested = locate(&path(&[1, 2]), &crossing[..arrived], 4);
+        assert_eq!(nested, Err(PathError::Malformed), "{arrived} bytes");
+    }
     assert_eq!(locate(&path(&[1]), &[0x08, 1], 2), Err(PathError::NotAString));
     let not_utf8 = delimited(1, &[0xff]);
     let Ok(Located::At(site)) = locate(&path(&[1]), &not_utf8, 3) else {
