@@ -64,9 +64,14 @@ pub struct Args {
     #[arg(long, env = api::names::env::INTERNAL_SERVING_GRPC_SOCKET_PATH, value_name = "PATH")]
     pub serving_socket: Option<PathBuf>,
 
-    /// Connections to the model server
-    #[arg(long, env = "STOWAGE_SERVING_CONNECTIONS", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=64), value_name = "N")]
-    pub serving_connections: u8,
+    /// Connections to the model server [default: one for each worker thread, at most 4]
+    #[arg(
+        long,
+        env = "STOWAGE_SERVING_CONNECTIONS",
+        value_parser = clap::value_parser!(u8).range(1..=64),
+        value_name = "N"
+    )]
+    pub serving_connections: Option<u8>,
 
     /// Largest message, requests and responses
     #[arg(long, env = api::names::env::MM_SVC_GRPC_MAX_MSG_SIZE, default_value = "16MiB", value_name = "SIZE")]
@@ -304,7 +309,7 @@ impl Args {
             per_model_metrics: self.metrics.per_model,
             runtime,
             serving,
-            connections: usize::from(self.serving_connections),
+            connections: self.connections(),
             listen: ListenOptions {
                 header_list: u32::try_from(size("--max-headers", self.max_headers, 1 << 20)?)
                     .unwrap_or(u32::MAX),
@@ -335,6 +340,16 @@ impl Args {
             rules_path: self.dataplane_config_path.clone(),
             grace: self.shutdown_timeout,
         })
+    }
+
+    /// Calls that share a connection share its writes and reads, and its lock: one for each thread that takes calls.
+    fn connections(&self) -> usize {
+        let threads = || match self.threads {
+            Some(threads) => usize::from(threads),
+            None => std::thread::available_parallelism().map_or(1, usize::from),
+        };
+        self.serving_connections
+            .map_or_else(|| threads().min(4), usize::from)
     }
 
     fn rules(&self) -> anyhow::Result<Rules> {
