@@ -7,6 +7,7 @@ import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 
 import checks
+import reference
 
 TIMEOUT = 60  # Seconds; of any one call, a model's load included.
 
@@ -64,7 +65,7 @@ def check_model(run, client, model):
         assert metadata.name.startswith(model.name), metadata.name  # The id behind the name, over gRPC.
         assert [(i.name, i.datatype) for i in metadata.inputs] == [(model.input, "FP32")], metadata.inputs
         assert list(metadata.inputs[0].shape) == [-1, *model.rows.shape[1:]], metadata.inputs[0].shape
-        want = [(name, checks.DATATYPES[a.dtype]) for name, a in model.reference(model.rows).items()]
+        want = [(name, reference.DATATYPES[a.dtype]) for name, a in model.reference(model.rows).items()]
         assert [(o.name, o.datatype) for o in metadata.outputs] == want, metadata.outputs
     for size in (1, 2, 16):
         rows = model.batch(size)
@@ -141,7 +142,7 @@ def check_errors(run, client, iris, wine):
 def check_repository(run, client, iris):
     with run.check("repository index"):
         index = {model.name for model in client.get_model_repository_index(client_timeout=TIMEOUT).models}
-        assert set(checks.MODELS) <= index, index
+        assert set(reference.MODELS) <= index, index
     with run.check("unload, load, ask"):
         client.unload_model("iris", client_timeout=TIMEOUT)
         client.load_model("iris", client_timeout=TIMEOUT)
@@ -151,7 +152,7 @@ def check_repository(run, client, iris):
 def main():
     arguments = checks.arguments(__doc__)
     run = checks.Checks()
-    models = list(checks.load_models())
+    models = list(reference.load_models())
     by_name = {model.name: model for model in models}
     with triton.InferenceServerClient(arguments.address) as client:
         check_server(run, client)

@@ -7,6 +7,7 @@ import tritonclient.http as triton
 from tritonclient.utils import InferenceServerException
 
 import checks
+import reference
 
 TIMEOUT = 60.0  # Seconds; of any one call, a model's load included.
 
@@ -40,7 +41,7 @@ def check_model(run, client, model):
         assert metadata["name"].startswith(model.name), metadata
         shape = [-1, *model.rows.shape[1:]]
         assert metadata["inputs"] == [{"name": model.input, "datatype": "FP32", "shape": shape}], metadata["inputs"]
-        want = [(name, checks.DATATYPES[a.dtype]) for name, a in model.reference(model.rows).items()]
+        want = [(name, reference.DATATYPES[a.dtype]) for name, a in model.reference(model.rows).items()]
         assert [(o["name"], o["datatype"]) for o in metadata["outputs"]] == want, metadata["outputs"]
     kinds = {True: "binary", False: "JSON"}
     for size, (binary_in, binary_out) in zip((1, 2, 16, 5), itertools.product(kinds, kinds)):
@@ -101,7 +102,7 @@ def check_errors(run, client, iris):
 def check_repository(run, client, iris):
     with run.check("repository index"):
         index = {model["name"] for model in client.get_model_repository_index()}
-        assert set(checks.MODELS) <= index, index
+        assert set(reference.MODELS) <= index, index
     with run.check("unload, load, ask"):
         client.unload_model("iris")
         client.load_model("iris")
@@ -112,7 +113,7 @@ def check_repository(run, client, iris):
 def main():
     arguments = checks.arguments(__doc__)
     run = checks.Checks()
-    models = list(checks.load_models())
+    models = list(reference.load_models())
     iris = next(model for model in models if model.name == "iris")
     with triton.InferenceServerClient(
         arguments.address, connection_timeout=TIMEOUT, network_timeout=TIMEOUT

@@ -14,6 +14,7 @@ use api::{
         grpc_inference_service_server::{GrpcInferenceService, GrpcInferenceServiceServer},
         repository_index_response::ModelIndex,
     },
+    mmesh::RuntimeStatusResponse,
     names::methods,
 };
 use kit::admin::Readiness;
@@ -103,25 +104,6 @@ impl Local {
         })
     }
 
-    /// Clients look here before they ask: `perf_analyzer` reads a model's counters only where it finds `statistics`.
-    fn extensions(&self) -> Vec<String> {
-        let known = &self.mesh.cache().runtime_status().method_infos;
-        let lists = |method: &str| {
-            known
-                .keys()
-                .any(|listed| listed.trim_start_matches('/') == method.trim_start_matches('/'))
-        };
-        let of_runtime = RUNTIME_EXTENSIONS
-            .iter()
-            .filter(|(method, _)| lists(method))
-            .map(|&(_, extension)| extension);
-        EXTENSIONS
-            .into_iter()
-            .chain(of_runtime)
-            .map(str::to_owned)
-            .collect()
-    }
-
     async fn index(&self, only_ready: bool) -> Result<Vec<ModelIndex>, Status> {
         let mut index = Vec::new();
         let mut push = |name: &str| {
@@ -196,7 +178,7 @@ impl GrpcInferenceService for Local {
         Ok(Response::new(ServerMetadataResponse {
             name: "stowage".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            extensions: self.extensions(),
+            extensions: extensions(self.mesh.cache().runtime_status()),
         }))
     }
 
@@ -276,6 +258,23 @@ impl GrpcInferenceService for Local {
     ) -> Result<Response<ModelStatisticsResponse>, Status> {
         Err(for_the_runtime())
     }
+}
+
+/// Clients look here before they ask: `perf_analyzer` reads a model's counters only where it finds `statistics`.
+fn extensions(runtime: &RuntimeStatusResponse) -> Vec<String> {
+    let lists = |method: &str| {
+        let mut listed = runtime.method_infos.keys();
+        listed.any(|listed| listed.trim_start_matches('/') == method.trim_start_matches('/'))
+    };
+    let of_runtime = RUNTIME_EXTENSIONS
+        .iter()
+        .filter(|(method, _)| lists(method))
+        .map(|&(_, extension)| extension);
+    EXTENSIONS
+        .into_iter()
+        .chain(of_runtime)
+        .map(str::to_owned)
+        .collect()
 }
 
 /// The data plane brings these calls to the runtime before they get here.

@@ -227,6 +227,8 @@ fn reflection(mut routes: Routes) -> Routes {
             .fold(builder, |builder, service| builder.with_service_name(service))
             .register_encoded_file_descriptor_set(api::FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET)
     };
     match builder().build_v1() {
         Ok(service) => routes = routes.add_service(service),
