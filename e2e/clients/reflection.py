@@ -157,7 +157,8 @@ def check_calls(run, tool, samples):
         assert {sample.model for sample in samples} <= index, index
     with run.check(f"{tool.name}: the configuration is that of the graph"):
         config = tool.call(f"{SERVICE}/ModelConfig", {"name": "iris"})["config"]
-        assert config["name"] == "iris" and config["backend"] == "onnxruntime", config
+        # A router that passes messages on unread leaves the id by which the runtime knows the model.
+        assert config["name"].startswith("iris") and config["backend"] == "onnxruntime", config
         assert config["input"] == [{"name": "features", "dataType": "TYPE_FP32", "dims": ["-1", "4"]}], config
         assert [o["dataType"] for o in config["output"]] == ["TYPE_STRING", "TYPE_FP32"], config
     with run.check(f"{tool.name}: the statistics count"):

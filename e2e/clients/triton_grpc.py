@@ -4,6 +4,7 @@ import queue
 
 import numpy as np
 import tritonclient.grpc as triton
+from tritonclient.grpc import model_config_pb2
 from tritonclient.utils import InferenceServerException
 
 import checks
@@ -54,6 +55,13 @@ def check_server(run, client):
     with run.check("server metadata"):
         metadata = client.get_server_metadata(client_timeout=TIMEOUT)
         assert metadata.name and metadata.version, metadata
+        assert {"model_configuration", "statistics"} <= set(metadata.extensions), metadata.extensions
+
+
+def statistics(client, model):
+    answer = client.get_inference_statistics(model.name, model.version, client_timeout=TIMEOUT)
+    (stats,) = answer.model_stats
+    return stats.inference_count, stats.inference_stats.success.count
 
 
 def check_model(run, client, model):
@@ -67,6 +75,16 @@ def check_model(run, client, model):
         assert list(metadata.inputs[0].shape) == [-1, *model.rows.shape[1:]], metadata.inputs[0].shape
         want = [(name, reference.DATATYPES[a.dtype]) for name, a in model.reference(model.rows).items()]
         assert [(o.name, o.datatype) for o in metadata.outputs] == want, metadata.outputs
+    with run.check(f"{title} configuration"):
+        config = client.get_model_config(model.name, model.version, client_timeout=TIMEOUT).config
+        assert config.max_batch_size == 0 and config.backend == "onnxruntime", config
+        assert [(i.name, i.data_type) for i in config.input] == [(model.input, model_config_pb2.TYPE_FP32)], config
+        assert list(config.input[0].dims) == [-1, *model.rows.shape[1:]], config
+        assert [o.name for o in config.output] == model.outputs, config
+    with run.check(f"{title} statistics count answered requests"):
+        before = statistics(client, model)
+        ask(client, model, model.rows)
+        assert statistics(client, model) == (before[0] + len(model.rows), before[1] + 1), before
     for size in (1, 2, 16):
         rows = model.batch(size)
         with run.check(f"{title} answers {size} rows"):
