@@ -224,7 +224,7 @@ fn reflection(mut routes: Routes) -> Routes {
         let builder = tonic_reflection::server::Builder::configure();
         LISTED
             .into_iter()
-            .fold(builder, |builder, service| builder.with_service_name(service))
+            .fold(builder, tonic_reflection::server::Builder::with_service_name)
             .register_encoded_file_descriptor_set(api::FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET)

@@ -106,8 +106,8 @@ impl OnnxRuntime {
         // Not the model itself: an unload that waits for the inference must find no other reference to it.
         let stats = Arc::clone(&entered.served.stats);
         match self.infer_on(entered, request, arrived).await {
-            Ok((response, steps)) => {
-                stats.succeeded(arrived.elapsed(), &steps);
+            Ok((response, took)) => {
+                stats.succeeded(arrived.elapsed(), &took);
                 Ok(response)
             }
             Err(status) => {

@@ -105,7 +105,10 @@ fn extensions_of_the_runtime_are_those_whose_methods_it_lists() {
             &["statistics"],
         ),
         (
-            &["/inference.GRPCInferenceService/ModelConfig", "a.B/ModelStatistics"],
+            &[
+                "/inference.GRPCInferenceService/ModelConfig",
+                "a.B/ModelStatistics",
+            ],
             &["model_configuration"],
         ),
     ] {
