@@ -104,14 +104,14 @@ impl OnnxRuntime {
         let arrived = Instant::now();
         let entered = self.enter(&request.model_name, &request.model_version)?;
         // Not the model itself: an unload that waits for the inference must find no other reference to it.
-        let stats = Arc::clone(&entered.served.stats);
+        let counters = Arc::clone(&entered.served.stats);
         match self.infer_on(entered, request, arrived).await {
-            Ok((response, took)) => {
-                stats.succeeded(arrived.elapsed(), &took);
+            Ok((response, steps)) => {
+                counters.succeeded(arrived.elapsed(), &steps);
                 Ok(response)
             }
             Err(status) => {
-                stats.failed(arrived.elapsed());
+                counters.failed(arrived.elapsed());
                 Err(status)
             }
         }
