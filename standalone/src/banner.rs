@@ -254,6 +254,7 @@ mod tests {
   gRPC      127.0.0.1:8033
   page      http://127.0.0.1:2112/  (metrics: /metrics, probes: /ready, /live)
   memory    2.0 GiB for models, loaded when they are asked for
+  engine    the built-in engine (tract)
 
 Try, in another terminal:
   curl http://127.0.0.1:8008/v2/models/b

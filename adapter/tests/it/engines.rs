@@ -15,7 +15,7 @@ use tonic::{Code, Request};
 use tract_onnx::pb::tensor_proto::DataType;
 
 use crate::{
-    harness::{ENGINES, case, load_of, load_request, loaded_on, ort_library, raw_request, runtime_on},
+    harness::{ENGINES, case, load_request, loaded_on, ort_library, raw_request, runtime_on},
     identity,
 };
 
@@ -87,16 +87,16 @@ async fn a_named_library_must_be_usable_unless_the_builtin_engine_is_asked_for()
 async fn what_one_engine_lacks_the_other_one_runs() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("model.onnx");
-    // A contributed operator.
-    identity::write_node(&file, DataType::Float, "com.microsoft", "QuickGelu");
-    let request = load_request("gelu", &file);
+    // A contributed operator that echoes its input.
+    identity::write_node(&file, DataType::Float, "com.microsoft", "SampleOp");
+    let request = load_request("echo", &file);
     let status = runtime_on(EngineChoice::Builtin)
         .load(&request)
         .await
         .unwrap_err();
     assert_eq!(status.code(), Code::FailedPrecondition);
     for part in [
-        "QuickGelu of domain com.microsoft",
+        "SampleOp of domain com.microsoft",
         "ONNX Runtime may have it: --onnx-engine ort",
     ] {
         assert!(status.message().contains(part), "{status}");
@@ -104,13 +104,16 @@ async fn what_one_engine_lacks_the_other_one_runs() {
     for engine in [EngineChoice::Ort, EngineChoice::Auto] {
         let runtime = runtime_on(engine);
         runtime.load(&request).await.unwrap();
-        assert_eq!(platform(&runtime, "gelu").await, "onnxruntime_onnx");
+        assert_eq!(platform(&runtime, "echo").await, "onnxruntime_onnx");
     }
 }
 
 #[tokio::test]
 async fn an_operator_that_no_engine_has_is_named_by_each() {
-    let request = load_of("unsupported");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("model.onnx");
+    identity::write_node(&file, DataType::Float, "", "Transmogrify");
+    let request = load_request("unsupported", &file);
     let status = runtime_on(EngineChoice::Auto).load(&request).await.unwrap_err();
     assert_eq!(status.code(), Code::FailedPrecondition);
     for part in [

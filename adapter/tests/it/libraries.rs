@@ -76,8 +76,13 @@ fn files_that_are_no_usable_onnx_runtime_are_refused() {
         &["text.so cannot be used: it is not a shared library"],
     );
     let cut = path.join("cut.so");
-    let whole = fs::read(library()).unwrap();
-    fs::write(&cut, &whole[..whole.len() / 2]).unwrap();
+    let whole = fs::copy(library(), &cut).unwrap();
+    fs::OpenOptions::new()
+        .write(true)
+        .open(&cut)
+        .unwrap()
+        .set_len(whole / 2)
+        .unwrap();
     refused(&started("ort", &cut), &["cut.so cannot be used: it is cut short"]);
     // A library, and no ONNX Runtime.
     let other = ort_library().join("libonnxruntime_providers_shared.so");

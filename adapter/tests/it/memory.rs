@@ -19,7 +19,7 @@ const SIDE: i64 = 512;
 /// Bytes of the weights.
 const WEIGHTS: u64 = 512 * 512 * 4;
 /// What other tests may take meanwhile, and what the allocator keeps for itself.
-const NOISE: u64 = 64 << 20;
+const NOISE: u64 = 96 << 20;
 
 /// A model that is one matrix of a megabyte.
 pub(crate) fn write_matrix_model(file: &Path) {
@@ -92,6 +92,11 @@ async fn memory_is_what_is_reported_and_unloading_gives_it_back() {
 }
 
 async fn check_memory(engine: EngineChoice) {
+    let most = match engine {
+        EngineChoice::Builtin => WEIGHTS * 3 / 2,
+        // With what its allocator keeps.
+        EngineChoice::Ort | EngineChoice::Auto => WEIGHTS * 5 / 2,
+    };
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("model.onnx");
     write_matrix_model(&file);
@@ -111,7 +116,7 @@ async fn check_memory(engine: EngineChoice) {
             .await
             .unwrap()
             .size_in_bytes;
-        assert!((WEIGHTS..WEIGHTS * 3 / 2).contains(&size), "{size}");
+        assert!((WEIGHTS..most).contains(&size), "{engine:?}: {size}");
         runtime.unload(&id).await.unwrap();
     }
     let after = resident();

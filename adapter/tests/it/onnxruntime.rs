@@ -12,11 +12,11 @@ use adapter::onnx::{
 use api::datatype::Datatype;
 use prost::Message as _;
 use tonic::Code;
-use tract_onnx::pb::{ModelProto, StringStringEntryProto};
+use tract_onnx::pb::{ModelProto, StringStringEntryProto, tensor_proto::DataType};
 
 use crate::{
     harness::{assert_answer, case, load_request, loaded_on, models, ort_library, raw_request, runtime_on},
-    memory,
+    identity, memory,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -66,7 +66,7 @@ fn long_calls_to_one_model_do_not_take_turns_for_ever() {
         .unwrap()
         .load(&source)
         .unwrap();
-    let rows = 4096;
+    let rows = 1024;
     let input = |value: f32| Tensor {
         datatype: Datatype::Fp32,
         shape: vec![rows, 512],
@@ -178,7 +178,8 @@ fn a_refused_model_is_about_the_engine_only_where_another_one_may_do_better() {
         matches!(error, LoadError::Corrupt { .. }) && !error.is_about_engine(),
         "{error}"
     );
-    let source = source::resolve(None, models().join("unsupported.onnx").to_str().unwrap()).unwrap();
+    identity::write_node(&file, DataType::Float, "org.example", "Transmogrify");
+    let source = source::resolve(None, file.to_str().unwrap()).unwrap();
     let error = OrtEngine::new(Some(ort_library()))
         .unwrap()
         .load(&source)

@@ -7,8 +7,10 @@ use crate::onnx::{
     tract::graph::inspect::Inspected,
 };
 
-/// Longest part of the engine's own text that is repeated; it prints whole nodes and stack traces.
-const MAX_REASON: usize = 600;
+/// Longest parts of the engine's own text that are repeated, from its begin and from its end: what is wrong comes
+/// after names of files and signatures of functions.
+const MAX_HEAD: usize = 120;
+const MAX_TAIL: usize = 480;
 
 /// The engine's text in one bounded line.
 pub(super) fn reason<R>(error: &::ort::Error<R>) -> String {
@@ -17,9 +19,11 @@ pub(super) fn reason<R>(error: &::ort::Error<R>) -> String {
 
 fn clipped(text: &str) -> String {
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    match text.char_indices().nth(MAX_REASON) {
-        Some((end, _)) => format!("{}...", &text[..end]),
-        None => text,
+    let head = text.char_indices().nth(MAX_HEAD).map(|(end, _)| end);
+    let tail = text.char_indices().nth_back(MAX_TAIL).map(|(start, _)| start);
+    match (head, tail) {
+        (Some(end), Some(start)) if end < start => format!("{} ... {}", &text[..end], &text[start..]),
+        _ => text,
     }
 }
 
@@ -65,5 +69,28 @@ pub(super) fn load_error<R>(error: &::ort::Error<R>, inspected: &Inspected) -> L
     LoadError::Prepare {
         reason: reason(error),
         opsets,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_texts_keep_begin_and_end() {
+        assert_eq!(clipped(" what\n is  wrong "), "what is wrong");
+        let long = format!("begin {} end", "é".repeat(2000));
+        let text = clipped(&long);
+        assert!(text.starts_with("begin é") && text.ends_with("é end"), "{text}");
+        assert!(text.chars().count() < MAX_HEAD + MAX_TAIL + 10);
+        let short = "é".repeat(MAX_HEAD + MAX_TAIL);
+        assert_eq!(clipped(&short), short);
+    }
+
+    #[test]
+    fn panics_become_their_message() {
+        assert_eq!(contained(|| 7), Ok(7));
+        let failed: Result<(), String> = contained(|| panic!("of {}", "a kind"));
+        assert_eq!(failed, Err("of a kind".to_owned()));
     }
 }

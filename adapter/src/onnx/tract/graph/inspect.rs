@@ -1,11 +1,18 @@
 //! Checks a model for an engine that parses the file itself: the rules on wiring, sizes and external data hold for
 //! every engine, and `ZipMap` is taken out for all of them.
 
-use std::{collections::BTreeSet, path::Path};
+use std::{
+    collections::{BTreeSet, HashMap},
+    path::Path,
+};
 
 use bytes::Bytes;
 use prost::Message as _;
-use tract_onnx::pb::{self, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto};
+use tract_onnx::pb::{
+    self, GraphProto, ModelProto, NodeProto, OperatorSetIdProto, TensorProto, TensorShapeProto, TypeProto,
+    tensor_shape_proto::{Dimension, dimension},
+    type_proto,
+};
 
 use super::{
     DEFAULT_DOMAIN, Declared, MAX_DEPTH, MissingOperator, check_tensor, check_tensors, check_wiring,
@@ -65,7 +72,13 @@ pub(in crate::onnx) fn inspect(bytes: Bytes, file: &Path) -> Result<Inspected, L
     if graph.node.is_empty() && graph.output.is_empty() {
         return Err(corrupt("its graph is empty"));
     }
+    let classes = zip_map_classes(graph);
     let unmapped = remove_zip_maps(graph);
+    for output in &mut graph.output {
+        if let Some(classes) = classes.get(&output.name) {
+            output.r#type = Some(probabilities(*classes));
+        }
+    }
     check_wiring(graph, &corrupt)?;
     let folder = file.parent().unwrap_or(Path::new("."));
     let mut found = Found::default();
@@ -114,6 +127,35 @@ pub(in crate::onnx) fn inspect(bytes: Bytes, file: &Path) -> Result<Inspected, L
         operators: found.operators,
         nodes: found.nodes,
     })
+}
+
+/// Number of classes of each `ZipMap`, by the name of its output.
+fn zip_map_classes(graph: &GraphProto) -> HashMap<String, i64> {
+    let maps = graph.node.iter().filter(|node| node.op_type == "ZipMap");
+    let classes = maps.filter_map(|node| {
+        let labels = node.attribute.iter().map(|a| a.ints.len().max(a.strings.len()));
+        let classes = i64::try_from(labels.max()?).ok().filter(|classes| *classes > 0)?;
+        Some((node.output.first()?.clone(), classes))
+    });
+    classes.collect()
+}
+
+/// What a `ZipMap` is made of: a row for each row of the input, a probability for each class.
+fn probabilities(classes: i64) -> TypeProto {
+    let classes = Dimension {
+        value: Some(dimension::Value::DimValue(classes)),
+        ..Dimension::default()
+    };
+    let tensor = type_proto::Tensor {
+        elem_type: pb::tensor_proto::DataType::Float as i32,
+        shape: Some(TensorShapeProto {
+            dim: vec![Dimension::default(), classes],
+        }),
+    };
+    TypeProto {
+        value: Some(type_proto::Value::TensorType(tensor)),
+        ..TypeProto::default()
+    }
 }
 
 /// What the nodes of a graph use.
