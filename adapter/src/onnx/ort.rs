@@ -17,6 +17,10 @@ mod reason;
 mod sessions;
 mod tensors;
 
+#[cfg(test)]
+#[path = "../../tests/it/ort_library.rs"]
+mod ort_library;
+
 use std::path::Path;
 
 pub use self::library::LibraryError;

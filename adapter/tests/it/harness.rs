@@ -1,10 +1,6 @@
 //! Loads the models of `tests/models`, and reads what ONNX Runtime answered for them.
 
-use std::{
-    path::{Path, PathBuf},
-    process::Command,
-    sync::OnceLock,
-};
+use std::path::{Path, PathBuf};
 
 use adapter::onnx::{EngineChoice, OnnxOptions, OnnxRuntime};
 use api::{
@@ -16,6 +12,8 @@ use api::{
 };
 use bytes::Bytes;
 use serde_json::Value;
+
+pub(crate) use crate::ort_library::ort_library;
 
 /// Capacity of a test runtime.
 pub(crate) const CAPACITY: u64 = 64 << 20;
@@ -30,27 +28,6 @@ pub(crate) fn runtime() -> OnnxRuntime {
 
 /// The engines that every model is asked on.
 pub(crate) const ENGINES: [EngineChoice; 2] = [EngineChoice::Builtin, EngineChoice::Ort];
-
-/// ONNX Runtime's library as its Python package brings it, in the environment of the reference answers.
-pub(crate) fn ort_library() -> &'static Path {
-    static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
-    LIBRARY.get_or_init(|| {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        let made = Command::new(root.join("scripts/venv.sh"))
-            .arg(root.join("e2e/clients/requirements.txt"))
-            .output()
-            .expect("scripts/venv.sh runs");
-        let said = String::from_utf8_lossy(&made.stderr);
-        assert!(made.status.success(), "scripts/venv.sh failed:\n{said}");
-        let venv = String::from_utf8(made.stdout).unwrap();
-        let pythons = std::fs::read_dir(Path::new(venv.trim()).join("lib")).unwrap();
-        let capi = |python: PathBuf| python.join("site-packages/onnxruntime/capi");
-        pythons
-            .map(|python| capi(python.unwrap().path()))
-            .find(|folder| folder.is_dir())
-            .expect("the environment has the package onnxruntime")
-    })
-}
 
 /// A runtime with this engine.
 pub(crate) fn runtime_on(engine: EngineChoice) -> OnnxRuntime {

@@ -17,5 +17,6 @@ mod limits;
 mod loading;
 mod memory;
 mod onnxruntime;
+mod ort_library;
 mod program;
 mod wire;

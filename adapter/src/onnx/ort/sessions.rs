@@ -98,7 +98,7 @@ impl Sessions {
             path: file.path,
             stamps: file.stamps,
             session_bytes,
-            most: thread::available_parallelism().map_or(1, usize::from),
+            most: thread::available_parallelism().map_or(1, usize::from).max(2),
             state: Mutex::new(State {
                 idle: vec![first],
                 made: 1,
@@ -191,3 +191,6 @@ impl Drop for Lease<'_> {
         self.sessions.freed.notify_one();
     }
 }
+
+#[cfg(test)]
+mod tests;
