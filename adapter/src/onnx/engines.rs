@@ -154,3 +154,6 @@ fn loaded(model: Box<dyn LoadedModel>, engine: &Arc<dyn Engine>) -> Loaded {
         engine: Arc::clone(engine),
     }
 }
+
+#[cfg(test)]
+mod tests;
