@@ -150,7 +150,9 @@ impl OnnxRuntime {
         let is_cheap = served
             .cost
             .expect(bytes)
-            .is_some_and(|expected| expected <= INLINE_LIMIT);
+            .is_some_and(|expected| expected <= INLINE_LIMIT)
+            // Nor does a runtime thread wait for another call.
+            && !served.model.is_busy();
         let ran = if is_cheap {
             run(entered, checked, bytes)?
         } else {

@@ -15,7 +15,8 @@ use tokio::sync::Semaphore;
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
 use super::{
-    engine::LoadedModel,
+    engine::{Engine, LoadedModel},
+    engines::Loaded,
     stats::{Stats, nanos},
 };
 
@@ -27,6 +28,8 @@ pub(super) struct Served {
     /// The version it is: the folder's name where that is a number, else what follows a colon in the id, else 1.
     pub(super) version: String,
     pub(super) model: Box<dyn LoadedModel>,
+    /// The engine that runs it.
+    pub(super) engine: Arc<dyn Engine>,
     pub(super) stats: Arc<Stats>,
     /// What an inference costs.
     pub(super) cost: Cost,
@@ -48,18 +51,13 @@ impl fmt::Debug for Served {
 }
 
 impl Served {
-    pub(super) fn new(
-        id: &Arc<str>,
-        path: String,
-        file: &Path,
-        model: Box<dyn LoadedModel>,
-        limit: Option<u32>,
-    ) -> Self {
+    pub(super) fn new(id: &Arc<str>, path: String, file: &Path, loaded: Loaded, limit: Option<u32>) -> Self {
         Self {
             version: version_of(id, file),
             id: Arc::clone(id),
             path,
-            model,
+            model: loaded.model,
+            engine: loaded.engine,
             stats: Arc::default(),
             cost: Cost::default(),
             slots: limit.map(|limit| Arc::new(Semaphore::new(limit as usize))),

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use adapter::onnx::{OnnxOptions, OnnxRuntime};
+use adapter::onnx::{EngineChoice, OnnxOptions, OnnxRuntime};
 use api::{
     datatype::Datatype,
     inference::{
@@ -12,6 +12,8 @@ use api::{
 };
 use bytes::Bytes;
 use serde_json::Value;
+
+pub(crate) use crate::ort_library::ort_library;
 
 /// Capacity of a test runtime.
 pub(crate) const CAPACITY: u64 = 64 << 20;
@@ -24,8 +26,23 @@ pub(crate) fn runtime() -> OnnxRuntime {
     runtime_with(|_| {})
 }
 
+/// The engines that every model is asked on.
+pub(crate) const ENGINES: [EngineChoice; 2] = [EngineChoice::Builtin, EngineChoice::Ort];
+
+/// A runtime with this engine.
+pub(crate) fn runtime_on(engine: EngineChoice) -> OnnxRuntime {
+    runtime_with(|options| {
+        options.engine = engine;
+        options.ort_library = Some(ort_library().to_owned());
+    })
+}
+
+/// A runtime with the built-in engine, whatever this machine has, unless `change` says otherwise.
 pub(crate) fn runtime_with(change: impl FnOnce(&mut OnnxOptions)) -> OnnxRuntime {
-    let mut options = OnnxOptions::new(CAPACITY);
+    let mut options = OnnxOptions {
+        engine: EngineChoice::Builtin,
+        ..OnnxOptions::new(CAPACITY)
+    };
     change(&mut options);
     OnnxRuntime::new(options).unwrap()
 }
@@ -46,7 +63,12 @@ pub(crate) fn load_of(name: &str) -> LoadModelRequest {
 
 /// A runtime in which this model of `tests/models` is loaded under its own name.
 pub(crate) async fn loaded(name: &str) -> OnnxRuntime {
-    let runtime = runtime();
+    loaded_on(EngineChoice::Builtin, name).await
+}
+
+/// The same with this engine.
+pub(crate) async fn loaded_on(engine: EngineChoice, name: &str) -> OnnxRuntime {
+    let runtime = runtime_on(engine);
     runtime.load(&load_of(name)).await.unwrap();
     runtime
 }

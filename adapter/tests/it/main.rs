@@ -7,11 +7,16 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 mod answers;
 mod checks;
+mod engines;
 mod gate;
 mod harness;
+mod identity;
+mod libraries;
 mod lifecycle;
 mod limits;
 mod loading;
 mod memory;
+mod onnxruntime;
+mod ort_library;
 mod program;
 mod wire;
