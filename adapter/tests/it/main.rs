@@ -7,6 +7,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 mod answers;
 mod checks;
+mod estimators;
 mod gate;
 mod harness;
 mod lifecycle;
