@@ -3,7 +3,8 @@
     python train.py FOLDER
 
 Each model gets FOLDER/NAME.onnx and FOLDER/NAME.json: a list of requests, each with its inputs and outputs in V2's JSON
-form, first a single row, then a batch. FOLDER/index.json lists them in order, with what the table shows.
+form, first a single row, then a batch. FOLDER/index.json lists them in order, with what the table shows;
+FOLDER/operators.json has the operators of the standard.
 
 Everything is seeded; an estimator whose answers hang on the last bit of a float has data that keeps them apart.
 """
@@ -19,6 +20,7 @@ os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 import lightgbm
 import numpy as np
+import onnx
 import onnxruntime as ort
 import xgboost
 from onnx import TensorProto, helper, numpy_helper
@@ -35,6 +37,7 @@ from skl2onnx.common.shape_calculator import (
     calculate_linear_classifier_output_shapes,
     calculate_linear_regressor_output_shapes,
 )
+from sklearn.feature_extraction import text
 from sklearn import (
     calibration,
     cluster,
@@ -49,6 +52,7 @@ from sklearn import (
     impute,
     linear_model,
     mixture,
+    model_selection,
     multiclass,
     multioutput,
     naive_bayes,
@@ -387,6 +391,12 @@ def meta(t):
     select = feature_selection
     t.fit(pipeline.make_pipeline(select.SelectKBest(k=2), lr), IRIS.data, IRIS.target)
     t.fit(select.VarianceThreshold(0.5), IRIS.data)
+    for choose in (select.SelectFdr(), select.SelectFpr(), select.SelectFwe(), select.SelectPercentile(percentile=50),
+                   select.GenericUnivariateSelect(mode="k_best", param=2)):
+        t.fit(choose, IRIS.data, IRIS.target)
+    t.fit(select.RFECV(lr, cv=3), IRIS.data, IRIS.target, options={})
+    t.fit(model_selection.GridSearchCV(lr, {"C": [0.1, 1.0]}, cv=3), IRIS.data, IRIS.target)
+    t.fit(model_selection.TunedThresholdClassifierCV(linear_model.LogisticRegression(), cv=3, **ONE), *TWO)
     t.fit(select.RFE(lr, n_features_to_select=2), IRIS.data, IRIS.target, options={})
     t.fit(select.SelectFromModel(tree.DecisionTreeClassifier(max_depth=3, **ONE)), IRIS.data, IRIS.target)
 
@@ -408,6 +418,8 @@ def numbers(t):
     t.fit(p.PolynomialFeatures(2), X)
     t.fit(p.PolynomialFeatures(3, interaction_only=True), X[:, :4], title="PolynomialFeatures, interactions")
     t.fit(p.FunctionTransformer(), X)
+    t.fit(p.KernelCenterer(), X[:8] @ X[:8].T)
+    t.fit(text.TfidfTransformer(), COUNTS)
     t.fit(p.PowerTransformer(), X)
     t.fit(p.PowerTransformer("box-cox"), np.exp(X), title="PowerTransformer, Box-Cox")
     t.fit(p.QuantileTransformer(n_quantiles=20, **ONE), X)
@@ -480,12 +492,83 @@ def opsets(t):
               title=f"RandomForestClassifier, {title}")
 
 
+def tree_ensemble(kind, **changed):
+    """A `TreeEnsemble`: one tree that asks whether the first feature is 1 or 3, one with a missing value."""
+    numbers = {"FP32": np.float32, "FP64": np.float64}[kind]
+
+    def constant(name, values):
+        return {name: numpy_helper.from_array(np.array(values, dtype=numbers), name)}
+
+    modes = numpy_helper.from_array(np.array([0, 6, 1], dtype=np.uint8), "nodes_modes")
+    attributes = dict(
+        nodes_featureids=[0, 0, 1], nodes_truenodeids=[0, 1, 3], nodes_falsenodeids=[1, 2, 4], nodes_trueleafs=[1, 1, 1],
+        nodes_falseleafs=[0, 1, 1], nodes_modes=modes, nodes_missing_value_tracks_true=[0, 0, 1], tree_roots=[0, 2],
+        leaf_targetids=[0, 1, 0, 1, 0], n_targets=2, **constant("nodes_splits", [0.5, 0, 0.1]),
+        **constant("membership_values", [1, 3, np.nan]), **constant("leaf_weights", [1.5, 2.25, -3, 0.5, 0.125]))
+    return helper.make_node("TreeEnsemble", ["x"], ["y"], domain="ai.onnx.ml", **{**attributes, **changed})
+
+
+def by_hand(t):
+    t.group = "Graphs made by hand"
+    F, D, I, S = TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.INT64, TensorProto.STRING
+    rows = np.array([[0, 0], [1, 1], [2, 0.1], [3, np.nan], [np.nan, 5]])
+    for title, attributes in (("", {}), (", average", {"aggregate_function": 0}), (", minimum", {"aggregate_function": 2}),
+                              (", maximum", {"aggregate_function": 3}), (", post_transform 1", {"post_transform": 1}),
+                              (", post_transform 2", {"post_transform": 2})):
+        t.graph(f"TreeEnsemble{title}", [tree_ensemble("FP32", **attributes)], [info("x", F, ["n", 2])], [info("y", F, ["n", 2])],
+                {"x": rows.astype(np.float32)}, {"": 21, "ai.onnx.ml": 5})
+    t.graph("TreeEnsemble", [tree_ensemble("FP64")], [info("x", D, ["n", 2])], [info("y", D, ["n", 2])], {"x": rows},
+            {"": 21, "ai.onnx.ml": 5}, kind="FP64")
+    words = np.array(["b", "z", "a"], dtype=object)
+    encode = helper.make_node("LabelEncoder", ["x"], ["y"], domain="ai.onnx.ml", classes_strings=["a", "b", "a"], default_int64=-5)
+    t.graph("LabelEncoder, first version", [encode], [info("x", S, ["n"])], [info("y", I, ["n"])], {"x": words},
+            {"": 13, "ai.onnx.ml": 1}, kind="BYTES")
+    decode = helper.make_node("LabelEncoder", ["x"], ["y"], domain="ai.onnx.ml", classes_strings=["a", "b"])
+    t.graph("LabelEncoder, first version", [decode], [info("x", I, ["n"])], [info("y", S, ["n"])], {"x": np.array([1, 0, 2, -1])},
+            {"": 13, "ai.onnx.ml": 1}, kind="INT64")
+    mapper = helper.make_node("CategoryMapper", ["x"], ["y"], domain="ai.onnx.ml", cats_strings=["a", "b"], cats_int64s=[7, 9],
+                              default_int64=-1, default_string="none")
+    t.graph("CategoryMapper", [mapper], [info("x", S, ["n"])], [info("y", I, ["n"])], {"x": words}, {"": 17, "ai.onnx.ml": 1},
+            kind="BYTES")
+    t.graph("CategoryMapper", [mapper], [info("x", I, ["n"])], [info("y", S, ["n"])], {"x": np.array([9, 8, 7])},
+            {"": 17, "ai.onnx.ml": 1}, kind="INT64")
+    values = numpy_helper.from_array(np.array([2.5, -1.0], dtype=np.float32), "w")
+    sparse = helper.make_sparse_tensor(values, numpy_helper.from_array(np.array([1, 3], dtype=np.int64), "i"), [2, 3])
+    plain = np.array([[1, 2], [3, 4], [5, 6]], dtype=np.float32)
+    t.graph("Sparse initializer", [helper.make_node("MatMul", ["x", "w"], ["y"])], [info("x", F, ["n", 2])],
+            [info("y", F, ["n", 3])], {"x": plain}, {"": 17}, sparse=[sparse])
+    opset = [helper.make_opsetid("", 17)]
+    scaled = helper.make_function(
+        "own", "Scaled", ["a"], ["b"],
+        [helper.make_node("Constant", [], ["c"]), helper.make_node("Mul", ["a", "c"], ["b"])], opset, ["factor"])
+    reference = scaled.node[0].attribute.add()
+    reference.name, reference.ref_attr_name, reference.type = "value_float", "factor", 1
+    twice = helper.make_function(
+        "own", "Both", ["a"], ["b", "c"],
+        [helper.make_node("Scaled", ["a"], ["b"], domain="own", factor=2.0),
+         helper.make_node("Scaled", ["b"], ["c"], domain="own", factor=-3.0)], [*opset, helper.make_opsetid("own", 1)])
+    t.graph("Model-local functions", [helper.make_node("Both", ["x"], ["y", "z"], domain="own")], [info("x", F, ["n", 2])],
+            [info("y", F, ["n", 2]), info("z", F, ["n", 2])], {"x": plain}, {"": 17, "own": 1}, functions=[scaled, twice])
+
+
+def standard_operators():
+    """Operators of the standard, without those of the default domain that are deprecated."""
+    domains = {"": "ai.onnx", "ai.onnx.ml": "ai.onnx.ml"}
+    names = {domain: set() for domain in domains.values()}
+    for schema in onnx.defs.get_all_schemas():
+        # The older operators of trees are deprecated, and what every converter emits.
+        if schema.domain in domains and (schema.domain == "ai.onnx.ml" or not schema.deprecated):
+            names[domains[schema.domain]].add(schema.name)
+    return {domain: sorted(operators) for domain, operators in names.items()}
+
+
 def main():
     folder = pathlib.Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
     table = Table(folder)
-    for part in (linear, trees, kernels, bayes, meta, numbers, words, opsets):
+    for part in (linear, trees, kernels, bayes, meta, numbers, words, opsets, by_hand):
         part(table)
+    (folder / "operators.json").write_text(json.dumps(standard_operators()) + "\n")
     (folder / "index.json").write_text(json.dumps(table.index, indent=1) + "\n")
 
 

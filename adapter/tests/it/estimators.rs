@@ -1,6 +1,7 @@
 //! Estimators and pipelines that are trained and converted here and now answer what ONNX Runtime answers.
 
 use std::{
+    collections::BTreeMap,
     fmt::Write as _,
     path::{Path, PathBuf},
     process::Command,
@@ -9,7 +10,9 @@ use std::{
 
 use serde_json::Value;
 
-use crate::harness::{Case, check_answer, engines, load_request, raw_request, read_requests, runtime_of};
+use crate::harness::{
+    Case, TestEngine, check_answer, engines, load_request, raw_request, read_requests, runtime_of,
+};
 
 /// What `train.py` makes, once for all tests of this binary.
 static TRAINED: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
@@ -69,6 +72,23 @@ pub(crate) fn trained() -> Vec<Trained> {
     index.iter().map(model).collect()
 }
 
+/// Operators of the standard, by domain.
+pub(crate) fn standard_operators() -> BTreeMap<String, Vec<String>> {
+    let text = std::fs::read_to_string(TRAINED.path().join("operators.json")).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+/// Models that an engine refuses, with a part of its message.
+const REFUSED: [(TestEngine, &str, &str); 1] =
+    [(TestEngine::Builtin, "KNNImputer", "Compress can not be typed")];
+
+/// Why an engine refuses the model with this title, if it does.
+pub(crate) fn refusal(engine: TestEngine, title: &str) -> Option<&'static str> {
+    let mut refused = REFUSED.iter();
+    let found = refused.find(|(refusing, refused, _)| *refusing == engine && *refused == title);
+    found.map(|(_, _, reason)| *reason)
+}
+
 #[tokio::test]
 async fn every_estimator_answers_what_onnx_runtime_answers() {
     let models = trained();
@@ -79,9 +99,18 @@ async fn every_estimator_answers_what_onnx_runtime_answers() {
         for model in &models {
             let told = format!("{} ({}, model {})", model.title, model.inputs, model.name);
             let mut fail = |what: &str| writeln!(failures, "{engine:?} | {told} | {what}").unwrap();
-            if let Err(status) = runtime.load(&load_request(&model.name, &model.file)).await {
-                fail(status.message());
-                continue;
+            let loaded = runtime.load(&load_request(&model.name, &model.file)).await;
+            match (loaded, refusal(engine, &model.title)) {
+                (Ok(_), None) => {}
+                (Ok(_), Some(_)) => {
+                    fail("is not refused any more: take it off the list");
+                    continue;
+                }
+                (Err(status), Some(reason)) if status.message().contains(reason) => continue,
+                (Err(status), _) => {
+                    fail(status.message());
+                    continue;
+                }
             }
             for case in &model.requests {
                 let result = match runtime.infer(raw_request(&model.name, &case.inputs)).await {
@@ -98,4 +127,36 @@ async fn every_estimator_answers_what_onnx_runtime_answers() {
     }
     let count = failures.lines().count();
     assert_eq!(count, 0, "{count} of {} failed:\n{failures}", models.len());
+}
+
+#[tokio::test]
+async fn a_request_without_rows_is_no_failure_of_the_engine() {
+    let mut failures = String::new();
+    for engine in engines() {
+        let runtime = runtime_of(engine);
+        for model in trained() {
+            if refusal(engine, &model.title).is_some() {
+                continue;
+            }
+            runtime
+                .load(&load_request(&model.name, &model.file))
+                .await
+                .unwrap();
+            let mut inputs = model.requests[0].inputs.clone();
+            for input in &mut inputs {
+                input.shape[0] = 0;
+                input.data.clear();
+            }
+            // Some graphs need a row; that is the request's fault then, and said so.
+            let result = runtime.infer(raw_request(&model.name, &inputs)).await;
+            if let Some(status) = result
+                .err()
+                .filter(|status| status.code() == tonic::Code::Internal)
+            {
+                writeln!(failures, "{engine:?} | {} | {}", model.title, status.message()).unwrap();
+            }
+            runtime.unload(&model.name).await.unwrap();
+        }
+    }
+    assert!(failures.is_empty(), "{failures}");
 }

@@ -102,7 +102,8 @@ pub(crate) fn read_tensors(file: &Path, key: &str) -> Vec<Expected> {
 /// The requests of one model and their answers.
 pub(crate) fn read_requests(file: &Path) -> Vec<Case> {
     let value: Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
-    let tensors = |request: &Value, key: &str| request[key].as_array().unwrap().iter().map(expected).collect();
+    let tensors =
+        |request: &Value, key: &str| request[key].as_array().unwrap().iter().map(expected).collect();
     let case = |request: &Value| Case {
         inputs: tensors(request, "inputs"),
         outputs: tensors(request, "outputs"),
@@ -289,7 +290,9 @@ pub(crate) fn check_answer(response: &ModelInferResponse, expected: &[Expected])
         for (index, (got, wanted)) in got.iter().zip(expected.data.iter().map(number)).enumerate() {
             let bound = 1e-5 * wanted.abs().max(1.0);
             // Equal infinities have no difference.
-            let same = (got - wanted).abs() <= bound || got.to_bits() == wanted.to_bits() || (got.is_nan() && wanted.is_nan());
+            let same = (got - wanted).abs() <= bound
+                || got.to_bits() == wanted.to_bits()
+                || (got.is_nan() && wanted.is_nan());
             if !same {
                 return Err(format!("{name}[{index}]: expected {wanted}, got {got}"));
             }

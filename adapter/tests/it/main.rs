@@ -15,4 +15,5 @@ mod limits;
 mod loading;
 mod memory;
 mod program;
+mod tables;
 mod wire;

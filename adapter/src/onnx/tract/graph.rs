@@ -144,7 +144,12 @@ fn remove_sequences(graph: &mut GraphProto) -> Vec<String> {
         .flat_map(|node| &node.output)
         .cloned()
         .collect::<HashSet<_>>();
-    let used = |name: &str| graph.node.iter().any(|node| node.input.iter().any(|input| input == name));
+    let used = |name: &str| {
+        graph
+            .node
+            .iter()
+            .any(|node| node.input.iter().any(|input| input == name))
+    };
     if lists.is_empty() || lists.iter().any(|list| used(list)) {
         return Vec::new();
     }

@@ -52,6 +52,7 @@ pub(super) fn register(register: &mut OnnxOpRegister) {
     register.insert("ArrayFeatureExtractor", encode::array_feature_extractor);
     register.insert("Binarizer", numeric::binarizer);
     register.insert("CDist", distance::cdist);
+    register.insert("CategoryMapper", classes::category_mapper);
     register.insert("FeatureVectorizer", numeric::feature_vectorizer);
     register.insert("Imputer", numeric::imputer);
     register.insert("LabelEncoder", encode::label_encoder);
@@ -264,7 +265,11 @@ fn tensor_of<T: Datum>(shape: &[usize], values: Vec<T>) -> TractResult<Tensor> {
 }
 
 /// A tensor-valued attribute.
-pub(super) fn tensor_attribute(ctx: &ParsingContext, node: &NodeProto, name: &str) -> TractResult<Option<Tensor>> {
+pub(super) fn tensor_attribute(
+    ctx: &ParsingContext,
+    node: &NodeProto,
+    name: &str,
+) -> TractResult<Option<Tensor>> {
     let proto = node.get_attr_opt::<&tract_onnx::pb::TensorProto>(name)?;
     proto.map(|proto| ctx.load_tensor(proto)).transpose()
 }

@@ -116,7 +116,18 @@ mod tests {
             assert_eq!(operators.has(domain, operator), expected, "{domain} {operator}");
         }
         let list = operators.list();
-        let names = list.iter().map(|(domain, name)| format!("{domain}:{name}")).collect::<Vec<_>>();
-        assert_eq!(names, ["ai.onnx:Add", "ai.onnx.ml:Scaler", "ai.onnx.ml:ZipMap", "com.microsoft:CDist"]);
+        let names = list
+            .iter()
+            .map(|(domain, name)| format!("{domain}:{name}"))
+            .collect::<Vec<_>>();
+        assert_eq!(
+            names,
+            [
+                "ai.onnx:Add",
+                "ai.onnx.ml:Scaler",
+                "ai.onnx.ml:ZipMap",
+                "com.microsoft:CDist"
+            ]
+        );
     }
 }

@@ -61,7 +61,11 @@ struct ConstantOfShape {
 fn constant_of_shape(ctx: &ParsingContext, node: &NodeProto) -> Built {
     let value = match super::ml::tensor_attribute(ctx, node, "value")? {
         Some(value) => {
-            ensure!(value.len() == 1, "value must be one element, it has {}", value.len());
+            ensure!(
+                value.len() == 1,
+                "value must be one element, it has {}",
+                value.len()
+            );
             value.into_shape(&[])?
         }
         None => tensor0(0.0_f32),
@@ -101,7 +105,11 @@ impl Expansion for ConstantOfShape {
         let shape = shape.cast_to::<TDim>()?;
         let shape = shape.try_as_plain_ram()?.as_slice::<TDim>()?;
         let value = model.add_const(format!("{prefix}.value"), self.value.clone())?;
-        let full = model.wire_node(format!("{prefix}.full"), MultiBroadcastTo::new(shape.into()), &[value])?;
+        let full = model.wire_node(
+            format!("{prefix}.full"),
+            MultiBroadcastTo::new(shape.into()),
+            &[value],
+        )?;
         if shape.iter().all(|dim| dim.to_usize().is_ok()) {
             return Ok(full);
         }

@@ -106,7 +106,8 @@ impl Inliner {
                 continue;
             }
             let attributes = node.attribute.iter_mut();
-            for graph in attributes.flat_map(|attribute| attribute.g.iter_mut().chain(&mut attribute.graphs)) {
+            for graph in attributes.flat_map(|attribute| attribute.g.iter_mut().chain(&mut attribute.graphs))
+            {
                 self.graph(graph, depth + 1)?;
             }
             expanded.push(node);
@@ -144,7 +145,12 @@ impl Inliner {
             scope.names.insert(input.clone(), given);
         }
         let mut passed = Vec::new();
-        for (output, given) in function.output.iter().zip(&node.output).filter(|(_, given)| !given.is_empty()) {
+        for (output, given) in function
+            .output
+            .iter()
+            .zip(&node.output)
+            .filter(|(_, given)| !given.is_empty())
+        {
             if let Some(source) = scope.names.get(output) {
                 // An input, or another output, that is answered as it is.
                 passed.push(NodeProto {
@@ -200,13 +206,22 @@ impl Scope<'_> {
 
     /// A function sees nothing of the graph around the call, so every name of its subgraphs is its own.
     fn rename_graph(&self, graph: &mut GraphProto) {
-        for info in graph.input.iter_mut().chain(&mut graph.output).chain(&mut graph.value_info) {
+        for info in graph
+            .input
+            .iter_mut()
+            .chain(&mut graph.output)
+            .chain(&mut graph.value_info)
+        {
             self.rename(&mut info.name);
         }
         for tensor in &mut graph.initializer {
             self.rename(&mut tensor.name);
         }
-        for values in graph.sparse_initializer.iter_mut().filter_map(|sparse| sparse.values.as_mut()) {
+        for values in graph
+            .sparse_initializer
+            .iter_mut()
+            .filter_map(|sparse| sparse.values.as_mut())
+        {
             self.rename(&mut values.name);
         }
         for node in &mut graph.node {
@@ -219,7 +234,11 @@ impl Scope<'_> {
         if attribute.ref_attr_name.is_empty() {
             return true;
         }
-        let Some(value) = self.attributes.iter().find(|known| known.name == attribute.ref_attr_name) else {
+        let Some(value) = self
+            .attributes
+            .iter()
+            .find(|known| known.name == attribute.ref_attr_name)
+        else {
             return false;
         };
         let name = std::mem::take(&mut attribute.name);
@@ -267,7 +286,12 @@ mod tests {
         inline(&mut model)?;
         let nodes = model.graph.unwrap_or_default().node;
         let text = |node: &NodeProto| {
-            format!("{} = {}({})", node.output.join(","), node.op_type, node.input.join(","))
+            format!(
+                "{} = {}({})",
+                node.output.join(","),
+                node.op_type,
+                node.input.join(",")
+            )
         };
         Ok(nodes.iter().map(text).collect())
     }
@@ -289,9 +313,17 @@ mod tests {
 
     #[test]
     fn an_input_that_is_an_output_passes_through() {
-        let same = function("Same", &["a", "unused"], &["a", "n"], vec![node("Neg", &["a"], &["n"])]);
+        let same = function(
+            "Same",
+            &["a", "unused"],
+            &["a", "n"],
+            vec![node("Neg", &["a"], &["n"])],
+        );
         let call = node("Same", &["x"], &["y", "z"]);
-        assert_eq!(inlined(vec![same], vec![call]).unwrap(), ["z = Neg(x)", "y = Identity(x)"]);
+        assert_eq!(
+            inlined(vec![same], vec![call]).unwrap(),
+            ["z = Neg(x)", "y = Identity(x)"]
+        );
     }
 
     #[test]
@@ -303,10 +335,7 @@ mod tests {
             ..AttributeProto::default()
         };
         let mut inner = node("Softmax", &["a"], &["b"]);
-        inner.attribute = vec![
-            attribute("axis", "dim", 0),
-            attribute("none", "absent", 0),
-        ];
+        inner.attribute = vec![attribute("axis", "dim", 0), attribute("none", "absent", 0)];
         let outer = function("F", &["a"], &["b"], vec![inner]);
         let mut call = node("F", &["x"], &["y"]);
         call.attribute = vec![attribute("dim", "", 2)];
@@ -320,7 +349,11 @@ mod tests {
         };
         inline(&mut model).unwrap();
         let node = &model.graph.unwrap().node[0];
-        let found = node.attribute.iter().map(|a| (a.name.as_str(), a.i)).collect::<Vec<_>>();
+        let found = node
+            .attribute
+            .iter()
+            .map(|a| (a.name.as_str(), a.i))
+            .collect::<Vec<_>>();
         assert_eq!(found, [("axis", 2)]);
     }
 

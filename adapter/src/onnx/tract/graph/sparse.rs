@@ -1,6 +1,8 @@
 //! Sparse constants, which the engine does not read, made dense.
 
-use tract_onnx::pb::{GraphProto, SparseTensorProto, TensorProto, attribute_proto::AttributeType, tensor_proto::DataType};
+use tract_onnx::pb::{
+    GraphProto, SparseTensorProto, TensorProto, attribute_proto::AttributeType, tensor_proto::DataType,
+};
 
 use super::{MAX_DEPTH, extents};
 use crate::onnx::engine::LoadError;
@@ -30,7 +32,11 @@ pub(super) fn densify(graph: &mut GraphProto, depth: usize) -> Result<(), LoadEr
 }
 
 fn dense(sparse: SparseTensorProto) -> Result<TensorProto, LoadError> {
-    let name = sparse.values.as_ref().map(|values| values.name.clone()).unwrap_or_default();
+    let name = sparse
+        .values
+        .as_ref()
+        .map(|values| values.name.clone())
+        .unwrap_or_default();
     filled(sparse).map_err(|reason| LoadError::Unsupported {
         reason: format!("sparse tensor {name:?}: {reason}"),
     })
@@ -45,9 +51,15 @@ fn filled(sparse: SparseTensorProto) -> Result<TensorProto, String> {
         .map(|dim| usize::try_from(*dim))
         .collect::<Result<Vec<_>, _>>()
         .map_err(|_| "a dimension is negative")?;
-    let total = extents.iter().map(|extent| *extent as u128).fold(1, u128::saturating_mul);
+    let total = extents
+        .iter()
+        .map(|extent| *extent as u128)
+        .fold(1, u128::saturating_mul);
     if total > extents::MAX_ELEMENTS {
-        return Err(format!("{total} elements, the limit is {}", extents::MAX_ELEMENTS));
+        return Err(format!(
+            "{total} elements, the limit is {}",
+            extents::MAX_ELEMENTS
+        ));
     }
     let total = usize::try_from(total).map_err(|_| "too many elements")?;
     let (size, packed) = raw_values(&values)?;
@@ -56,7 +68,9 @@ fn filled(sparse: SparseTensorProto) -> Result<TensorProto, String> {
     let mut raw = vec![0; total * size];
     for (value, position) in packed.chunks_exact(size).zip(positions) {
         let element = raw.get_mut(position * size..(position + 1) * size);
-        element.ok_or("an index lies outside of its dimensions")?.copy_from_slice(value);
+        element
+            .ok_or("an index lies outside of its dimensions")?
+            .copy_from_slice(value);
     }
     Ok(TensorProto {
         name: values.name,
@@ -88,9 +102,17 @@ fn raw_values(values: &TensorProto) -> Result<(usize, Vec<u8>), String> {
             DataType::Double => values.double_data.iter().flat_map(|v| v.to_le_bytes()).collect(),
             DataType::Int64 => values.int64_data.iter().flat_map(|v| v.to_le_bytes()).collect(),
             DataType::Uint64 => values.uint64_data.iter().flat_map(|v| v.to_le_bytes()).collect(),
-            DataType::Uint32 => values.uint64_data.iter().flat_map(|v| v.to_le_bytes().into_iter().take(4)).collect(),
+            DataType::Uint32 => values
+                .uint64_data
+                .iter()
+                .flat_map(|v| v.to_le_bytes().into_iter().take(4))
+                .collect(),
             // The low bytes of an int32 each.
-            _ => values.int32_data.iter().flat_map(|v| v.to_le_bytes().into_iter().take(size)).collect(),
+            _ => values
+                .int32_data
+                .iter()
+                .flat_map(|v| v.to_le_bytes().into_iter().take(size))
+                .collect(),
         }
     };
     if !raw.len().is_multiple_of(size) {
@@ -107,7 +129,11 @@ fn positions(indices: &TensorProto, extents: &[usize], count: usize) -> Result<V
     } else {
         indices.int64_data.clone()
     };
-    let rank = if indices.dims.len() == 2 { extents.len().max(1) } else { 1 };
+    let rank = if indices.dims.len() == 2 {
+        extents.len().max(1)
+    } else {
+        1
+    };
     if indices.data_type != DataType::Int64 as i32 || Some(numbers.len()) != count.checked_mul(rank) {
         return Err(format!("{} indices for {count} values", numbers.len()));
     }
@@ -157,7 +183,10 @@ mod tests {
     fn both_forms_of_indices_are_read() {
         let expected = [0.0, 1.5, 0.0, 0.0, 0.0, 2.5];
         let tensor = dense(sparse(&[1.5, 2.5], &[1, 5], &[2], &[2, 3])).unwrap();
-        assert_eq!((floats(&tensor).as_slice(), tensor.dims.as_slice()), (&expected[..], &[2, 3][..]));
+        assert_eq!(
+            (floats(&tensor).as_slice(), tensor.dims.as_slice()),
+            (&expected[..], &[2, 3][..])
+        );
         let tensor = dense(sparse(&[1.5, 2.5], &[0, 1, 1, 2], &[2, 2], &[2, 3])).unwrap();
         assert_eq!(floats(&tensor), expected);
     }
@@ -165,14 +194,22 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_refused() {
         for (values, indices, index_dims, dims, expected) in [
-            (&[1.0][..], &[6][..], &[1][..], &[2, 3][..], "index [6] lies outside of [2, 3]"),
+            (
+                &[1.0][..],
+                &[6][..],
+                &[1][..],
+                &[2, 3][..],
+                "index [6] lies outside of [2, 3]",
+            ),
             (&[1.0], &[-1], &[1], &[2, 3], "index [-1] lies outside"),
             (&[1.0], &[0, 3], &[1, 2], &[2, 3], "index [0, 3] lies outside"),
             (&[1.0], &[0, 1], &[2], &[2, 3], "2 indices for 1 values"),
             (&[1.0], &[0], &[1], &[-2], "a dimension is negative"),
             (&[1.0], &[0], &[1], &[i64::MAX, i64::MAX], "the limit is"),
         ] {
-            let error = dense(sparse(values, indices, index_dims, dims)).unwrap_err().to_string();
+            let error = dense(sparse(values, indices, index_dims, dims))
+                .unwrap_err()
+                .to_string();
             assert!(error.contains("\"s\"") && error.contains(expected), "{error}");
         }
     }

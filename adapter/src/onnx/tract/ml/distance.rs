@@ -50,7 +50,11 @@ impl Kernel for CDist {
             "expected two inputs of floats or doubles, got {datum_type:?} and {other:?}"
         );
         let ([left, _], [right, _]) = (left.as_slice(), right.as_slice()) else {
-            bail!("expected two matrices, got ranks {} and {}", left.len(), right.len())
+            bail!(
+                "expected two matrices, got ranks {} and {}",
+                left.len(),
+                right.len()
+            )
         };
         Ok(tvec![(*datum_type, tvec![left.clone(), right.clone()])])
     }
@@ -60,7 +64,11 @@ impl Kernel for CDist {
             bail!("expected 2 inputs, got {}", inputs.len())
         };
         let ([rows, _], [columns, _]) = (left.shape(), right.shape()) else {
-            bail!("expected two matrices, got shapes {:?} and {:?}", left.shape(), right.shape())
+            bail!(
+                "expected two matrices, got shapes {:?} and {:?}",
+                left.shape(),
+                right.shape()
+            )
         };
         let shape = [*rows, *columns];
         Ok(tvec![if left.datum_type() == DatumType::F64 {

@@ -13,7 +13,9 @@ use super::Rows;
 pub(super) use self::read::{read_ensemble, read_trees};
 
 /// A float of the width that thresholds, features or scores have.
-pub(super) trait Real: Datum + Copy + PartialOrd + Default + AddAssign + DivAssign + Into<f64> {
+pub(super) trait Real:
+    Datum + Copy + PartialOrd + Default + AddAssign + DivAssign + Into<f64>
+{
     /// The nearest one.
     fn nearest(value: f64) -> Self;
 }
@@ -144,7 +146,12 @@ const BLOCK: usize = 64;
 
 impl<T: Real> Trees<T> {
     /// Weights of the leaf that `row` ends in.
-    fn leaf<V: Real + From<T>>(&self, root: u32, row: &[V], test: impl Fn(&Node<T>, V) -> bool) -> &[Weight<T>] {
+    fn leaf<V: Real + From<T>>(
+        &self,
+        root: u32,
+        row: &[V],
+        test: impl Fn(&Node<T>, V) -> bool,
+    ) -> &[Weight<T>] {
         let mut node = &self.nodes[root as usize];
         // The number of columns was checked against the largest feature.
         while !node.split.is_leaf() {
@@ -171,7 +178,9 @@ impl<T: Real> Trees<T> {
         let blocks = values.chunks_mut(block).zip(touched.chunks_mut(block));
         for (index, (values, touched)) in blocks.enumerate() {
             for root in &self.roots {
-                let scored = values.chunks_exact_mut(targets).zip(touched.chunks_exact_mut(targets));
+                let scored = values
+                    .chunks_exact_mut(targets)
+                    .zip(touched.chunks_exact_mut(targets));
                 for (row, (scores, touched)) in rows.iter_from(index * BLOCK).zip(scored) {
                     for weight in self.leaf(*root, row, test) {
                         let target = weight.target as usize;
@@ -189,8 +198,12 @@ impl<T: Real> Trees<T> {
 
     fn run<V: Real + From<T>>(&self, rows: &Rows<V>, targets: usize, aggregate: Aggregate) -> Scores<V> {
         match self.uniform {
-            Some(Mode::Leq) => self.score(rows, targets, aggregate, |node, value| value <= V::from(node.threshold)),
-            Some(Mode::Lt) => self.score(rows, targets, aggregate, |node, value| value < V::from(node.threshold)),
+            Some(Mode::Leq) => self.score(rows, targets, aggregate, |node, value| {
+                value <= V::from(node.threshold)
+            }),
+            Some(Mode::Lt) => self.score(rows, targets, aggregate, |node, value| {
+                value < V::from(node.threshold)
+            }),
             _ => self.score(rows, targets, aggregate, decide),
         }
     }

@@ -69,7 +69,12 @@ impl Labels {
     }
 
     /// A classifier's two outputs, from the index of each row's label and the scores of all rows.
-    pub(super) fn answer(&self, winners: &[usize], scores: Vec<f32>, width: usize) -> TractResult<TVec<Tensor>> {
+    pub(super) fn answer(
+        &self,
+        winners: &[usize],
+        scores: Vec<f32>,
+        width: usize,
+    ) -> TractResult<TVec<Tensor>> {
         Ok(tvec![
             self.pick(winners)?,
             tensor_of(&[winners.len(), width], scores)?

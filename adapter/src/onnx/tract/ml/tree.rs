@@ -72,7 +72,12 @@ impl Regressor {
     fn finish<V: Real>(&self, scores: Scores<V>) -> Vec<V> {
         let Scores { mut values, touched } = scores;
         let base = self.forest.base.iter().cycle();
-        for ((score, base), _) in values.iter_mut().zip(base).zip(touched).filter(|(_, touched)| *touched) {
+        for ((score, base), _) in values
+            .iter_mut()
+            .zip(base)
+            .zip(touched)
+            .filter(|(_, touched)| *touched)
+        {
             *score += V::nearest(*base);
         }
         values
@@ -168,7 +173,10 @@ impl TreeClassifier {
         let Scores { mut values, touched } = scores;
         let mut winners = Vec::with_capacity(values.len() / classes);
         let mut answers = Vec::with_capacity(values.len());
-        for (scores, touched) in values.chunks_exact_mut(classes).zip(touched.chunks_exact(classes)) {
+        for (scores, touched) in values
+            .chunks_exact_mut(classes)
+            .zip(touched.chunks_exact(classes))
+        {
             let start = answers.len();
             let (winner, transform) = if self.single {
                 self.pair(scores)

@@ -82,7 +82,12 @@ impl Draft {
         Ok(trees)
     }
 
-    fn lay_out_tree<T: Real>(&self, root: usize, trees: &mut Trees<T>, visited: &mut [bool]) -> TractResult<()> {
+    fn lay_out_tree<T: Real>(
+        &self,
+        root: usize,
+        trees: &mut Trees<T>,
+        visited: &mut [bool],
+    ) -> TractResult<()> {
         // A part, and the nodes that lead to it: if true, or if false.
         let mut stack: Vec<(usize, Vec<(usize, bool)>)> = vec![(root, Vec::new())];
         while let Some((index, parents)) = stack.pop() {
@@ -137,7 +142,10 @@ impl Draft {
 }
 
 fn uniform<T>(nodes: &[Node<T>]) -> Option<Mode> {
-    let mut branches = nodes.iter().map(|node| node.split).filter(|split| !split.is_leaf());
+    let mut branches = nodes
+        .iter()
+        .map(|node| node.split)
+        .filter(|split| !split.is_leaf());
     let mode = branches.next()?.mode();
     let plain = |split: Split| split.mode() == mode && !split.missing_is_true();
     nodes

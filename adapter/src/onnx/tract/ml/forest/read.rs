@@ -58,7 +58,9 @@ impl Values {
     fn of_tensor(ctx: &ParsingContext, node: &NodeProto, name: &str) -> TractResult<Self> {
         let tensor = tensor_attribute(ctx, node, name)?;
         Ok(Self {
-            double: tensor.as_ref().is_some_and(|tensor| tensor.datum_type() == DatumType::F64),
+            double: tensor
+                .as_ref()
+                .is_some_and(|tensor| tensor.datum_type() == DatumType::F64),
             values: tensor.as_ref().map(numbers).transpose()?.unwrap_or_default(),
         })
     }
@@ -120,7 +122,12 @@ pub(in super::super) fn read_trees(
     Forest::new(&draft, targets, base.values)
 }
 
-fn branches(ctx: &ParsingContext, node: &NodeProto, trees: &[i64], positions: &Positions) -> TractResult<Draft> {
+fn branches(
+    ctx: &ParsingContext,
+    node: &NodeProto,
+    trees: &[i64],
+    positions: &Positions,
+) -> TractResult<Draft> {
     let count = trees.len();
     let features = column::<i64>(node, "nodes_featureids", count)?;
     let yes = column::<i64>(node, "nodes_truenodeids", count)?;
@@ -175,7 +182,9 @@ fn add_weights(
 }
 
 fn target(id: i64, targets: usize) -> TractResult<u32> {
-    let target = u32::try_from(id).ok().filter(|target| (*target as usize) < targets);
+    let target = u32::try_from(id)
+        .ok()
+        .filter(|target| (*target as usize) < targets);
     target.with_context(|| format!("target {id} of {targets}"))
 }
 
@@ -207,7 +216,11 @@ fn roots(trees: &[i64], parts: &[Part]) -> TractResult<Vec<usize>> {
 const MEMBER: u8 = 6;
 
 /// Reads a forest of `TreeEnsemble`, whose leaves have one target each.
-pub(in super::super) fn read_ensemble(ctx: &ParsingContext, node: &NodeProto, targets: usize) -> TractResult<Forest> {
+pub(in super::super) fn read_ensemble(
+    ctx: &ParsingContext,
+    node: &NodeProto,
+    targets: usize,
+) -> TractResult<Forest> {
     let features: Vec<i64> = node.get_attr_vec("nodes_featureids")?;
     let count = features.len();
     let splits = Values::of_tensor(ctx, node, "nodes_splits")?.expect("nodes_splits", count)?;
@@ -265,7 +278,10 @@ pub(in super::super) fn read_ensemble(ctx: &ParsingContext, node: &NodeProto, ta
     let roots: Vec<i64> = node.get_attr_vec("tree_roots")?;
     let draft = Draft {
         parts,
-        roots: roots.into_iter().map(|root| child(root, false)).collect::<TractResult<_>>()?,
+        roots: roots
+            .into_iter()
+            .map(|root| child(root, false))
+            .collect::<TractResult<_>>()?,
         double: splits.double || weights.double,
     };
     Forest::new(&draft, targets, Vec::new())

@@ -2,7 +2,10 @@ use proptest::prelude::*;
 use tract_onnx::{
     Onnx,
     model::ParsingContext,
-    pb::{AttributeProto, ModelProto, NodeProto, TensorProto, attribute_proto::AttributeType, tensor_proto::DataType},
+    pb::{
+        AttributeProto, ModelProto, NodeProto, TensorProto, attribute_proto::AttributeType,
+        tensor_proto::DataType,
+    },
 };
 
 use super::{
@@ -53,7 +56,11 @@ impl Tree {
                     (None, Mode::Eq) => value == *threshold,
                     (None, Mode::Neq | Mode::Leaf) => value != *threshold,
                 };
-                let next = if holds || (*missing_is_true && value.is_nan()) { yes } else { no };
+                let next = if holds || (*missing_is_true && value.is_nan()) {
+                    yes
+                } else {
+                    no
+                };
                 next.leaf(row)
             }
         }
@@ -111,16 +118,26 @@ fn tree() -> impl Strategy<Value = Tree> {
     let leaf = proptest::collection::vec(weight, 0..3).prop_map(Tree::Leaf);
     leaf.prop_recursive(6, 64, 2, |inner| {
         let members = proptest::option::weighted(0.1, proptest::collection::vec(value(), 0..4));
-        let branch = (0..FEATURES, mode(), members, value(), any::<bool>(), inner.clone(), inner);
-        branch.prop_map(|(feature, mode, members, threshold, missing_is_true, yes, no)| Tree::Branch {
-            feature,
-            mode,
+        let branch = (
+            0..FEATURES,
+            mode(),
             members,
-            threshold,
-            missing_is_true,
-            yes: Box::new(yes),
-            no: Box::new(no),
-        })
+            value(),
+            any::<bool>(),
+            inner.clone(),
+            inner,
+        );
+        branch.prop_map(
+            |(feature, mode, members, threshold, missing_is_true, yes, no)| Tree::Branch {
+                feature,
+                mode,
+                members,
+                threshold,
+                missing_is_true,
+                yes: Box::new(yes),
+                no: Box::new(no),
+            },
+        )
     })
 }
 
@@ -223,8 +240,14 @@ fn only_some_forests_take_the_short_way() {
         no: Box::new(Tree::Leaf(vec![])),
     };
     let uniform = |trees: &[Tree]| draft(trees, false).lay_out::<f32>().unwrap().uniform;
-    assert_eq!(uniform(&[branch(Mode::Leq, false), branch(Mode::Leq, false)]), Some(Mode::Leq));
-    assert_eq!(uniform(&[branch(Mode::Leq, false), branch(Mode::Lt, false)]), None);
+    assert_eq!(
+        uniform(&[branch(Mode::Leq, false), branch(Mode::Leq, false)]),
+        Some(Mode::Leq)
+    );
+    assert_eq!(
+        uniform(&[branch(Mode::Leq, false), branch(Mode::Lt, false)]),
+        None
+    );
     assert_eq!(uniform(&[branch(Mode::Leq, true)]), None);
     assert_eq!(uniform(&[Tree::Leaf(vec![])]), None);
 }
@@ -288,7 +311,9 @@ fn read(
     changed: AttributeProto,
     read: impl Fn(&ParsingContext, &NodeProto) -> TractResult<Forest>,
 ) -> Result<Forest, String> {
-    let kept = attributes.into_iter().filter(|attribute| attribute.name != changed.name);
+    let kept = attributes
+        .into_iter()
+        .filter(|attribute| attribute.name != changed.name);
     let node = NodeProto {
         attribute: kept.chain([changed.clone()]).collect(),
         ..NodeProto::default()
@@ -321,7 +346,9 @@ fn stump(changed: AttributeProto) -> Result<Forest, String> {
         ints("target_ids", &[0, 0]),
         floats("target_weights", &[1.0, 2.0]),
     ];
-    read(attributes, changed, |context, node| read_trees(context, node, "target", 1))
+    read(attributes, changed, |context, node| {
+        read_trees(context, node, "target", 1)
+    })
 }
 
 #[test]
@@ -330,20 +357,47 @@ fn attributes_that_make_no_tree_are_refused() {
     for (changed, expected) in [
         (ints("nodes_treeids", &[]), "no nodes"),
         (ints("nodes_nodeids", &[0, 1, 1]), "tree 0 has node 1 twice"),
-        (ints("nodes_nodeids", &[0, 1]), "nodes_nodeids has 2 entries, expected 3"),
+        (
+            ints("nodes_nodeids", &[0, 1]),
+            "nodes_nodeids has 2 entries, expected 3",
+        ),
         (ints("nodes_truenodeids", &[9, 0, 0]), "tree 0 has no node 9"),
-        (ints("nodes_truenodeids", &[i64::MAX, 0, 0]), "has no node 9223372036854775807"),
-        (ints("nodes_truenodeids", &[0, 0, 0]), "tree 0 has"),
+        (
+            ints("nodes_truenodeids", &[i64::MAX, 0, 0]),
+            "has no node 9223372036854775807",
+        ),
+        (
+            ints("nodes_truenodeids", &[0, 0, 0]),
+            "a node cannot be reached from a root",
+        ),
         (ints("nodes_featureids", &[-1, 0, 0]), "feature id is negative"),
-        (ints("nodes_featureids", &[1 << 40, 0, 0]), "feature id is negative or too large"),
-        (ints("nodes_featureids", &[1 << 30, 0, 0]), "feature id 1073741824 is too large"),
+        (
+            ints("nodes_featureids", &[1 << 40, 0, 0]),
+            "feature id is negative or too large",
+        ),
+        (
+            ints("nodes_featureids", &[1 << 30, 0, 0]),
+            "feature id 1073741824 is too large",
+        ),
         (ints("target_ids", &[0, 1]), "target 1 of 1"),
         (ints("target_ids", &[0, -1]), "target -1 of 1"),
         (ints("target_nodeids", &[1, 7]), "tree 0 has no node 7"),
-        (floats("target_weights", &[1.0]), "target_weights has 1 entries, expected 2"),
-        (floats("nodes_values", &[1.0]), "nodes_values has 1 entries, expected 3"),
-        (strings("nodes_modes", &["BRANCH_SET", "LEAF", "LEAF"]), "unknown node mode \"BRANCH_SET\""),
-        (ints("nodes_missing_value_tracks_true", &[1]), "has 1 entries, expected 3"),
+        (
+            floats("target_weights", &[1.0]),
+            "target_weights has 1 entries, expected 2",
+        ),
+        (
+            floats("nodes_values", &[1.0]),
+            "nodes_values has 1 entries, expected 3",
+        ),
+        (
+            strings("nodes_modes", &["BRANCH_SET", "LEAF", "LEAF"]),
+            "unknown node mode \"BRANCH_SET\"",
+        ),
+        (
+            ints("nodes_missing_value_tracks_true", &[1]),
+            "has 1 entries, expected 3",
+        ),
     ] {
         let name = changed.name.clone();
         let error = stump(changed).unwrap_err();
@@ -366,7 +420,9 @@ fn ensemble(changed: AttributeProto) -> Result<Forest, String> {
         float_tensor("leaf_weights", &[10.0, 20.0, 30.0]),
         ints("tree_roots", &[0]),
     ];
-    read(attributes, changed, |context, node| read_ensemble(context, node, 1))
+    read(attributes, changed, |context, node| {
+        read_ensemble(context, node, 1)
+    })
 }
 
 #[test]
@@ -387,8 +443,14 @@ fn ensembles_that_are_no_trees_are_refused() {
         (ints("tree_roots", &[1]), "a node cannot be reached from a root"),
         (ints("tree_roots", &[0, 0]), "a node has two parents"),
         (ints("leaf_targetids", &[0, 0, 5]), "target 5 of 1"),
-        (float_tensor("nodes_splits", &[0.5]), "nodes_splits has 1 entries, expected 2"),
-        (tensor("nodes_modes", DataType::Uint8, vec![0, 9], 2), "unknown node mode 9"),
+        (
+            float_tensor("nodes_splits", &[0.5]),
+            "nodes_splits has 1 entries, expected 2",
+        ),
+        (
+            tensor("nodes_modes", DataType::Uint8, vec![0, 9], 2),
+            "unknown node mode 9",
+        ),
         (float_tensor("membership_values", &[]), "too few sets"),
     ] {
         let name = changed.name.clone();
