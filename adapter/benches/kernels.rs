@@ -21,7 +21,7 @@ use tract_onnx::pb::{
 };
 
 const BATCHES: [usize; 2] = [1, 64];
-const FEATURES: usize = 30;
+const FEATURES: u16 = 30;
 const TREES: usize = 50;
 /// Levels of branches in each tree.
 const DEPTH: u32 = 8;
@@ -39,7 +39,7 @@ fn forest(bencher: Bencher<'_, '_>, rows: usize) {
 #[divan::bench(args = BATCHES)]
 fn linear(bencher: Bencher<'_, '_>, rows: usize) {
     let mut numbers = Numbers(1);
-    let count = FEATURES * usize::try_from(CLASSES).unwrap_or_default();
+    let count = usize::from(FEATURES) * usize::try_from(CLASSES).unwrap_or_default();
     let attributes = vec![
         ints("classlabels_ints", (0..CLASSES).collect()),
         floats("coefficients", (0..count).map(|_| numbers.next()).collect()),
@@ -64,12 +64,12 @@ fn scaler(bencher: Bencher<'_, '_>, rows: usize) {
 fn run(bencher: Bencher<'_, '_>, rows: usize, node: NodeProto) {
     let model = load(node);
     let mut numbers = Numbers(3);
-    let raw = (0..rows * FEATURES)
+    let raw = (0..rows * usize::from(FEATURES))
         .flat_map(|_| numbers.next().to_le_bytes())
         .collect::<Vec<_>>();
     let input = [Tensor {
         datatype: Datatype::Fp32,
-        shape: vec![rows, FEATURES],
+        shape: vec![rows, usize::from(FEATURES)],
         raw: raw.into(),
     }];
     let wanted = (0..model.outputs().len()).collect::<Vec<_>>();
@@ -80,13 +80,20 @@ fn run(bencher: Bencher<'_, '_>, rows: usize, node: NodeProto) {
 struct Numbers(u64);
 
 impl Numbers {
-    fn next(&mut self) -> f32 {
+    fn bits(&mut self) -> u16 {
         self.0 = self
             .0
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1_442_695_040_888_963_407);
-        let bits = u16::try_from(self.0 >> 48).unwrap_or_default();
-        f32::from(bits) / 32_768.0 - 1.0
+        u16::try_from(self.0 >> 48).unwrap_or_default()
+    }
+
+    fn next(&mut self) -> f32 {
+        f32::from(self.bits()) / 32_768.0 - 1.0
+    }
+
+    fn below(&mut self, bound: u16) -> i64 {
+        (self.bits() % bound).into()
     }
 }
 
@@ -100,8 +107,7 @@ fn forest_node() -> NodeProto {
     for tree in 0..i64::try_from(TREES).unwrap_or_default() {
         for id in 0..all {
             let is_leaf = id >= inner;
-            #[allow(clippy::cast_possible_truncation, reason = "a small number")]
-            let feature = ((numbers.next() + 1.0) / 2.0 * FEATURES as f32) as i64 % FEATURES as i64;
+            let feature = numbers.below(FEATURES);
             let children = if is_leaf { [0, 0] } else { [2 * id + 1, 2 * id + 2] };
             for (column, value) in columns
                 .iter_mut()
@@ -183,13 +189,12 @@ fn node(operator: &str, outputs: &[&str], attribute: Vec<AttributeProto>) -> Nod
 }
 
 /// A matrix with any number of rows; `columns` is what is known of the others.
-fn matrix(name: &str, kind: DataType, columns: Option<usize>) -> ValueInfoProto {
+fn matrix(name: &str, kind: DataType, columns: Option<u16>) -> ValueInfoProto {
     let dim = |value| Dimension {
         value: Some(value),
         ..Dimension::default()
     };
-    let columns = columns.and_then(|columns| i64::try_from(columns).ok());
-    let columns = columns.map(|columns| dim(Value::DimValue(columns)));
+    let columns = columns.map(|columns| dim(Value::DimValue(columns.into())));
     let shape = TensorShapeProto {
         dim: [dim(Value::DimParam("n".to_owned()))]
             .into_iter()

@@ -94,9 +94,7 @@ fn raw_values(values: &TensorProto) -> Result<(usize, Vec<u8>), String> {
     if values.data_location.is_some_and(|location| location != 0) {
         return Err("external values are not supported".to_owned());
     }
-    let raw: Vec<u8> = if !values.raw_data.is_empty() {
-        values.raw_data.clone()
-    } else {
+    let raw: Vec<u8> = if values.raw_data.is_empty() {
         match kind {
             DataType::Float => values.float_data.iter().flat_map(|v| v.to_le_bytes()).collect(),
             DataType::Double => values.double_data.iter().flat_map(|v| v.to_le_bytes()).collect(),
@@ -114,6 +112,8 @@ fn raw_values(values: &TensorProto) -> Result<(usize, Vec<u8>), String> {
                 .flat_map(|v| v.to_le_bytes().into_iter().take(size))
                 .collect(),
         }
+    } else {
+        values.raw_data.clone()
     };
     if !raw.len().is_multiple_of(size) {
         return Err("its raw values end inside an element".to_owned());

@@ -191,7 +191,9 @@ impl<T: Real> Trees<T> {
         }
         if aggregate == Aggregate::Average {
             let trees = V::nearest(self.roots.len() as f64);
-            values.iter_mut().for_each(|value| *value /= trees);
+            for value in &mut values {
+                *value /= trees;
+            }
         }
         Scores { values, touched }
     }

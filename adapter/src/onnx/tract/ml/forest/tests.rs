@@ -13,7 +13,7 @@ use super::{
     *,
 };
 
-const TARGETS: usize = 3;
+const TARGETS: u32 = 3;
 const FEATURES: u32 = 4;
 
 /// A tree as people draw it.
@@ -114,7 +114,7 @@ fn mode() -> impl Strategy<Value = Mode> {
 }
 
 fn tree() -> impl Strategy<Value = Tree> {
-    let weight = (0..TARGETS as u32, (-8..8_i32).prop_map(f64::from));
+    let weight = (0..TARGETS, (-8..8_i32).prop_map(f64::from));
     let leaf = proptest::collection::vec(weight, 0..3).prop_map(Tree::Leaf);
     leaf.prop_recursive(6, 64, 2, |inner| {
         let members = proptest::option::weighted(0.1, proptest::collection::vec(value(), 0..4));
@@ -155,7 +155,7 @@ fn draft(trees: &[Tree], double: bool) -> Draft {
 
 /// Scores in the order of the trees; `None` where no leaf scored the target.
 fn naive(trees: &[Tree], row: &[f64], aggregate: Aggregate) -> Vec<Option<f64>> {
-    let mut scores = vec![None; TARGETS];
+    let mut scores = vec![None; TARGETS as usize];
     for tree in trees {
         for (target, value) in tree.leaf(row) {
             let score: &mut Option<f64> = &mut scores[*target as usize];
@@ -190,7 +190,7 @@ proptest! {
             Just(Aggregate::Sum), Just(Aggregate::Average), Just(Aggregate::Min), Just(Aggregate::Max)
         ],
     ) {
-        let forest = Forest::new(&draft(&trees, double), TARGETS, Vec::new()).unwrap();
+        let forest = Forest::new(&draft(&trees, double), TARGETS as usize, Vec::new()).unwrap();
         let flat = rows.iter().flatten().copied().collect::<Vec<_>>();
         let input = tract_ndarray::Array2::from_shape_vec((rows.len(), FEATURES as usize), flat).unwrap();
         let input = Tensor::from(input);
@@ -308,7 +308,7 @@ fn float_tensor(name: &str, values: &[f32]) -> AttributeProto {
 /// Reads a node with these attributes, of which `changed` replace those of the same name.
 fn read(
     attributes: Vec<AttributeProto>,
-    changed: AttributeProto,
+    changed: &AttributeProto,
     read: impl Fn(&ParsingContext, &NodeProto) -> TractResult<Forest>,
 ) -> Result<Forest, String> {
     let kept = attributes
@@ -332,7 +332,7 @@ fn read(
 }
 
 /// A stump of the older operators with one attribute changed.
-fn stump(changed: AttributeProto) -> Result<Forest, String> {
+fn stump(changed: &AttributeProto) -> Result<Forest, String> {
     let attributes = vec![
         ints("nodes_treeids", &[0, 0, 0]),
         ints("nodes_nodeids", &[0, 1, 2]),
@@ -353,8 +353,8 @@ fn stump(changed: AttributeProto) -> Result<Forest, String> {
 
 #[test]
 fn attributes_that_make_no_tree_are_refused() {
-    stump(ints("unknown", &[])).unwrap();
-    for (changed, expected) in [
+    stump(&ints("unknown", &[])).unwrap();
+    for (changed, expected) in vec![
         (ints("nodes_treeids", &[]), "no nodes"),
         (ints("nodes_nodeids", &[0, 1, 1]), "tree 0 has node 1 twice"),
         (
@@ -399,14 +399,14 @@ fn attributes_that_make_no_tree_are_refused() {
             "has 1 entries, expected 3",
         ),
     ] {
-        let name = changed.name.clone();
-        let error = stump(changed).unwrap_err();
+        let name = &changed.name;
+        let error = stump(&changed).unwrap_err();
         assert!(error.contains(expected), "{name}: {error}");
     }
 }
 
 /// A `TreeEnsemble` of two nodes with one attribute changed: the second asks whether the value is 1 or 3.
-fn ensemble(changed: AttributeProto) -> Result<Forest, String> {
+fn ensemble(changed: &AttributeProto) -> Result<Forest, String> {
     let attributes = vec![
         ints("nodes_featureids", &[0, 0]),
         ints("nodes_truenodeids", &[0, 1]),
@@ -427,7 +427,7 @@ fn ensemble(changed: AttributeProto) -> Result<Forest, String> {
 
 #[test]
 fn ensembles_know_sets() {
-    let forest = ensemble(ints("unknown", &[])).unwrap();
+    let forest = ensemble(&ints("unknown", &[])).unwrap();
     let input = Tensor::from(tract_ndarray::arr2(&[[0.0_f32], [1.0], [2.0], [3.0], [f32::NAN]]));
     let scores = forest.singles(&input, Aggregate::Sum).unwrap();
     assert_eq!(scores.values, [10.0, 20.0, 30.0, 20.0, 30.0]);
@@ -435,7 +435,7 @@ fn ensembles_know_sets() {
 
 #[test]
 fn ensembles_that_are_no_trees_are_refused() {
-    for (changed, expected) in [
+    for (changed, expected) in vec![
         (ints("nodes_falsenodeids", &[0, 2]), "a node has two parents"),
         (ints("nodes_falsenodeids", &[7, 2]), "node 7 of 2"),
         (ints("nodes_truenodeids", &[-1, 1]), "leaf -1 of 3"),
@@ -453,8 +453,8 @@ fn ensembles_that_are_no_trees_are_refused() {
         ),
         (float_tensor("membership_values", &[]), "too few sets"),
     ] {
-        let name = changed.name.clone();
-        let error = ensemble(changed).unwrap_err();
+        let name = &changed.name;
+        let error = ensemble(&changed).unwrap_err();
         assert!(error.contains(expected), "{name}: {error}");
     }
 }
