@@ -221,16 +221,14 @@ impl<T: Datum + Copy> Rows<T> {
     }
 
     fn iter(&self) -> impl Iterator<Item = &[T]> {
-        self.iter_from(0)
+        (0..self.count).map(|row| self.row(row))
     }
 
-    fn iter_from(&self, start: usize) -> impl Iterator<Item = &[T]> {
+    fn row(&self, row: usize) -> &[T] {
         // Rows without columns are still rows.
-        (start..self.count).map(|row| {
-            self.values
-                .get(row * self.columns..(row + 1) * self.columns)
-                .unwrap_or(&[])
-        })
+        self.values
+            .get(row * self.columns..(row + 1) * self.columns)
+            .unwrap_or(&[])
     }
 
     /// Fails unless the rows have exactly this many features.

@@ -59,25 +59,24 @@ struct Node<T> {
     /// Feature, mode and what a missing value means, packed.
     split: Split,
     threshold: T,
-    /// Node if true; of a leaf, its first weight.
-    yes: u32,
-    /// Node if false; of a leaf, one past its last weight.
-    no: u32,
+    /// Node if true, and node if false; of a leaf, itself.
+    next: [u32; 2],
 }
 
-/// What a node looks at: the feature's index, then three bits of mode, then whether a missing value is true.
+/// What a node looks at: an index, then three bits of mode, then whether a missing value is true. The index is that of the
+/// feature, or of a leaf among the leaves.
 #[derive(Clone, Copy, Debug)]
 struct Split(u32);
 
 impl Split {
-    /// Features beyond have no index: no row is that long.
-    const MAX_FEATURE: u32 = (1 << 28) - 1;
+    /// Features and leaves beyond have no index: no row is that long, and no model that large.
+    const MAX_INDEX: u32 = (1 << 28) - 1;
 
-    fn new(feature: u32, mode: Mode, missing_is_true: bool) -> Self {
-        Self(feature << 4 | (mode as u32) << 1 | u32::from(missing_is_true))
+    fn new(index: u32, mode: Mode, missing_is_true: bool) -> Self {
+        Self(index << 4 | (mode as u32) << 1 | u32::from(missing_is_true))
     }
 
-    fn feature(self) -> usize {
+    fn index(self) -> usize {
         (self.0 >> 4) as usize
     }
 
@@ -114,6 +113,8 @@ struct Weight<T> {
 struct Trees<T> {
     nodes: Vec<Node<T>>,
     weights: Vec<Weight<T>>,
+    /// Where the weights of each leaf end; they begin where those of the one before end.
+    ends: Vec<u32>,
     roots: Vec<u32>,
     /// The mode that all nodes have, if they have one and none knows missing values.
     uniform: Option<Mode>,
@@ -143,26 +144,40 @@ pub(super) struct Scores<V> {
 
 /// Rows that go through a tree together, so that its nodes are read from memory once.
 const BLOCK: usize = 64;
+/// Rows that take their steps together.
+const LANES: usize = 8;
 
 impl<T: Real> Trees<T> {
-    /// Weights of the leaf that `row` ends in.
-    fn leaf<V: Real + From<T>>(
+    /// The leaf that each row ends in. Several rows at once keep the processor busy: one waits for memory at each node.
+    fn leaves<const LANES: usize, V: Real + From<T>>(
         &self,
         root: u32,
-        row: &[V],
+        rows: [&[V]; LANES],
         test: impl Fn(&Node<T>, V) -> bool,
-    ) -> &[Weight<T>] {
-        let mut node = &self.nodes[root as usize];
-        // The number of columns was checked against the largest feature.
-        while !node.split.is_leaf() {
-            let next = if test(node, row[node.split.feature()]) {
-                node.yes
-            } else {
-                node.no
-            };
-            node = &self.nodes[next as usize];
+    ) -> [usize; LANES] {
+        let mut at = [root; LANES];
+        loop {
+            let mut leaves = [0; LANES];
+            let mut done = true;
+            for (lane, row) in rows.iter().enumerate() {
+                let node = &self.nodes[at[lane] as usize];
+                // The number of columns was checked against the largest feature. A leaf's index is none: whatever
+                // the test says of the value there, a leaf leads to itself.
+                let value = row.get(node.split.index()).copied().unwrap_or_default();
+                // No branch here: half of the time it would be predicted wrongly.
+                at[lane] = node.next[usize::from(!test(node, value))];
+                leaves[lane] = node.split.index();
+                done &= node.split.is_leaf();
+            }
+            if done {
+                return leaves;
+            }
         }
-        &self.weights[node.yes as usize..node.no as usize]
+    }
+
+    fn weights(&self, leaf: usize) -> &[Weight<T>] {
+        let start = leaf.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.weights[start as usize..self.ends[leaf] as usize]
     }
 
     fn score<V: Real + From<T>>(
@@ -178,14 +193,24 @@ impl<T: Real> Trees<T> {
         let blocks = values.chunks_mut(block).zip(touched.chunks_mut(block));
         for (index, (values, touched)) in blocks.enumerate() {
             for root in &self.roots {
-                let scored = values
-                    .chunks_exact_mut(targets)
-                    .zip(touched.chunks_exact_mut(targets));
-                for (row, (scores, touched)) in rows.iter_from(index * BLOCK).zip(scored) {
-                    for weight in self.leaf(*root, row, test) {
-                        let target = weight.target as usize;
-                        aggregate.add(&mut scores[target], &mut touched[target], V::from(weight.value));
+                let mut add = |row: usize, leaf: usize| {
+                    for weight in self.weights(leaf) {
+                        let slot = row * targets + weight.target as usize;
+                        aggregate.add(&mut values[slot], &mut touched[slot], V::from(weight.value));
                     }
+                };
+                let first = index * BLOCK;
+                let count = BLOCK.min(rows.count - first);
+                let together = count - count % LANES;
+                for row in (0..together).step_by(LANES) {
+                    let lanes = std::array::from_fn::<_, LANES, _>(|lane| rows.row(first + row + lane));
+                    for (lane, leaf) in self.leaves(*root, lanes, test).into_iter().enumerate() {
+                        add(row + lane, leaf);
+                    }
+                }
+                for row in together..count {
+                    let [leaf] = self.leaves(*root, [rows.row(first + row)], test);
+                    add(row, leaf);
                 }
             }
         }
@@ -213,6 +238,7 @@ impl<T: Real> Trees<T> {
     fn size_bytes(&self) -> usize {
         self.nodes.capacity() * size_of::<Node<T>>()
             + self.weights.capacity() * size_of::<Weight<T>>()
+            + self.ends.capacity() * size_of::<u32>()
             + self.roots.capacity() * size_of::<u32>()
     }
 }

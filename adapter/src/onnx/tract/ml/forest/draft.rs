@@ -64,6 +64,7 @@ impl Draft {
         let mut trees = Trees {
             nodes: Vec::with_capacity(self.parts.len()),
             weights: Vec::new(),
+            ends: Vec::new(),
             roots: Vec::with_capacity(self.roots.len()),
             uniform: None,
         };
@@ -78,6 +79,7 @@ impl Draft {
         );
         trees.nodes.shrink_to_fit();
         trees.weights.shrink_to_fit();
+        trees.ends.shrink_to_fit();
         trees.uniform = uniform(&trees.nodes);
         Ok(trees)
     }
@@ -95,39 +97,41 @@ impl Draft {
             let here = u32::try_from(trees.nodes.len())?;
             for (parent, yes) in parents {
                 let parent = &mut trees.nodes[parent];
-                *(if yes { &mut parent.yes } else { &mut parent.no }) = here;
+                parent.next[usize::from(!yes)] = here;
             }
             match part {
                 Part::Leaf(weights) => {
-                    let start = u32::try_from(trees.weights.len())?;
                     let weights = weights.iter().map(|(target, value)| Weight {
                         target: *target,
                         value: T::nearest(*value),
                     });
+                    let leaf = u32::try_from(trees.ends.len()).ok();
+                    let leaf = leaf
+                        .filter(|leaf| *leaf <= Split::MAX_INDEX)
+                        .context("too many leaves")?;
                     trees.weights.extend(weights);
+                    trees.ends.push(u32::try_from(trees.weights.len())?);
                     trees.nodes.push(Node {
-                        split: Split::new(0, Mode::Leaf, false),
+                        split: Split::new(leaf, Mode::Leaf, false),
                         threshold: T::default(),
-                        yes: start,
-                        no: u32::try_from(trees.weights.len())?,
+                        next: [here, here],
                     });
                 }
                 Part::Branch(branch) => {
                     ensure!(!visited[index], "a node has two parents");
                     ensure!(
-                        branch.feature <= Split::MAX_FEATURE,
+                        branch.feature <= Split::MAX_INDEX,
                         "feature id {} is too large, the limit is {}",
                         branch.feature,
-                        Split::MAX_FEATURE
+                        Split::MAX_INDEX
                     );
                     let first = trees.nodes.len();
                     for (mode, threshold) in branch.comparisons() {
                         trees.nodes.push(Node {
                             split: Split::new(branch.feature, mode, branch.missing_is_true),
                             threshold: T::nearest(threshold),
-                            yes: 0,
                             // The next comparison; of the last, replaced when its node is reached.
-                            no: u32::try_from(trees.nodes.len() + 1)?,
+                            next: [0, u32::try_from(trees.nodes.len() + 1)?],
                         });
                     }
                     let last = trees.nodes.len() - 1;
