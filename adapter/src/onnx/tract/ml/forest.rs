@@ -144,18 +144,19 @@ pub(super) struct Scores<V> {
 
 /// Rows that go through a tree together, so that its nodes are read from memory once.
 const BLOCK: usize = 64;
-/// Rows that take their steps together.
+/// Rows, or trees of one row, that take their steps together.
 const LANES: usize = 8;
 
 impl<T: Real> Trees<T> {
-    /// The leaf that each row ends in. Several rows at once keep the processor busy: one waits for memory at each node.
+    /// The leaf that each row ends in, in the tree of its root. Several at once keep the processor busy: one waits for
+    /// memory at each node.
     fn leaves<const LANES: usize, V: Real + From<T>>(
         &self,
-        root: u32,
+        roots: [u32; LANES],
         rows: [&[V]; LANES],
         test: impl Fn(&Node<T>, V) -> bool,
     ) -> [usize; LANES] {
-        let mut at = [root; LANES];
+        let mut at = roots;
         loop {
             let mut leaves = [0; LANES];
             let mut done = true;
@@ -192,24 +193,35 @@ impl<T: Real> Trees<T> {
         let block = BLOCK * targets;
         let blocks = values.chunks_mut(block).zip(touched.chunks_mut(block));
         for (index, (values, touched)) in blocks.enumerate() {
+            let mut add = |row: usize, leaf: usize| {
+                for weight in self.weights(leaf) {
+                    let slot = row * targets + weight.target as usize;
+                    aggregate.add(&mut values[slot], &mut touched[slot], V::from(weight.value));
+                }
+            };
+            let first = index * BLOCK;
+            let count = BLOCK.min(rows.count - first);
+            let together = count - count % LANES;
             for root in &self.roots {
-                let mut add = |row: usize, leaf: usize| {
-                    for weight in self.weights(leaf) {
-                        let slot = row * targets + weight.target as usize;
-                        aggregate.add(&mut values[slot], &mut touched[slot], V::from(weight.value));
-                    }
-                };
-                let first = index * BLOCK;
-                let count = BLOCK.min(rows.count - first);
-                let together = count - count % LANES;
                 for row in (0..together).step_by(LANES) {
-                    let lanes = std::array::from_fn::<_, LANES, _>(|lane| rows.row(first + row + lane));
-                    for (lane, leaf) in self.leaves(*root, lanes, test).into_iter().enumerate() {
+                    let lanes = std::array::from_fn(|lane| rows.row(first + row + lane));
+                    let leaves = self.leaves([*root; LANES], lanes, test);
+                    for (lane, leaf) in leaves.into_iter().enumerate() {
                         add(row + lane, leaf);
                     }
                 }
-                for row in together..count {
-                    let [leaf] = self.leaves(*root, [rows.row(first + row)], test);
+            }
+            // Too few rows for all lanes: each goes through several trees at once.
+            let (groups, rest) = self.roots.as_chunks::<LANES>();
+            for row in together..count {
+                let values = rows.row(first + row);
+                for roots in groups {
+                    for leaf in self.leaves(*roots, [values; LANES], test) {
+                        add(row, leaf);
+                    }
+                }
+                for root in rest {
+                    let [leaf] = self.leaves([*root], [values], test);
                     add(row, leaf);
                 }
             }
