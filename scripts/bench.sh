@@ -20,3 +20,4 @@ PATH=$PATH:/usr/sbin target/dist/proxy-bench "$@"
 [ $# -eq 0 ] || exit 0
 # Pure code: no sockets, no other process.
 cargo bench --locked -p router --bench '*'
+cargo bench --locked -p adapter --bench kernels

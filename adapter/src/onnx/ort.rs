@@ -69,13 +69,7 @@ impl Engine for OrtEngine {
 
     fn load(&self, source: &Source) -> Result<Box<dyn LoadedModel>, LoadError> {
         let file = ModelFile::read(&source.file)?;
-        for output in &file.inspected.unmapped {
-            tracing::warn!(
-                file = %source.file.display(),
-                output,
-                "ZipMap taken out, the output is the tensor of probabilities"
-            );
-        }
+        file.inspected.rewritten.log(&source.file);
         let model = reason::contained(|| OrtModel::new(&self.runtime, file))
             .map_err(|reason| LoadError::Panic { reason })??;
         Ok(Box::new(model))

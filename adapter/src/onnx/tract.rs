@@ -4,6 +4,8 @@ mod convert;
 mod extents;
 pub(super) mod graph;
 mod ml;
+mod operators;
+mod standard;
 
 use std::{
     collections::HashSet,
@@ -27,6 +29,7 @@ use tract_onnx::{
 use self::{
     convert::{datatype, from_v2, onnx_datatype, to_v2},
     graph::{Declared, Signature, Unnamed},
+    operators::Operators,
 };
 use super::{
     engine::{Dim, Engine, LoadError, LoadedModel, RunError, TensorInfo},
@@ -38,13 +41,13 @@ use super::{
 #[derive(Clone)]
 pub struct TractEngine {
     onnx: Arc<Onnx>,
-    operators: Arc<HashSet<String>>,
+    operators: Arc<Operators>,
 }
 
 impl std::fmt::Debug for TractEngine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("TractEngine")
-            .field("operators", &self.operators.len())
+            .field("operators", &self.operators)
             .finish_non_exhaustive()
     }
 }
@@ -60,14 +63,20 @@ impl TractEngine {
     pub fn new() -> Self {
         let mut onnx = tract_onnx::onnx();
         ml::register(&mut onnx.op_register);
+        standard::register(&mut onnx.op_register);
         onnx.provider = Arc::new(FileReader);
         // Inferred shapes in the file use names that were replaced; the engine infers them itself.
         onnx.ignore_value_info = true;
-        let operators = onnx.op_register.0.keys().cloned().collect();
+        let operators = Operators::of(onnx.op_register.0.keys().cloned());
         Self {
             onnx: Arc::new(onnx),
             operators: Arc::new(operators),
         }
+    }
+
+    /// Every operator the engine has, with its domain, in order.
+    pub fn operators(&self) -> Vec<(&'static str, String)> {
+        self.operators.list()
     }
 
     fn attempt(&self, source: &Source, bytes: &Bytes, unnamed: Unnamed) -> Result<TractModel, LoadError> {
@@ -89,13 +98,7 @@ impl TractEngine {
         typed.declutter().map_err(|error| prepare(&error))?;
         let plain_bytes = size_bytes(&typed);
         typed.optimize().map_err(|error| prepare(&error))?;
-        for output in &signature.unmapped {
-            tracing::warn!(
-                file = %source.file.display(),
-                output,
-                "ZipMap taken out, the output is the tensor of probabilities"
-            );
-        }
+        signature.rewritten.log(&source.file);
         TractModel::new(typed, signature, plain_bytes).map_err(|error| prepare(&error))
     }
 }
@@ -114,7 +117,7 @@ impl Engine for TractEngine {
     }
 
     fn has_operator(&self, domain: &str, operator: &str) -> bool {
-        graph::has_operator(&self.operators, domain, operator)
+        self.operators.has(domain, operator)
     }
 
     fn load(&self, source: &Source) -> Result<Box<dyn LoadedModel>, LoadError> {

@@ -26,7 +26,7 @@ pub(crate) fn runtime() -> OnnxRuntime {
     runtime_with(|_| {})
 }
 
-/// The engines that every model is asked on.
+/// The engines that every model is asked on: each must answer the same.
 pub(crate) const ENGINES: [EngineChoice; 2] = [EngineChoice::Builtin, EngineChoice::Ort];
 
 /// A runtime with this engine.
@@ -101,6 +101,18 @@ pub(crate) fn case(name: &str) -> Case {
 pub(crate) fn read_tensors(file: &Path, key: &str) -> Vec<Expected> {
     let value: Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
     value[key].as_array().unwrap().iter().map(expected).collect()
+}
+
+/// The requests of one model and their answers.
+pub(crate) fn read_requests(file: &Path) -> Vec<Case> {
+    let value: Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+    let tensors =
+        |request: &Value, key: &str| request[key].as_array().unwrap().iter().map(expected).collect();
+    let case = |request: &Value| Case {
+        inputs: tensors(request, "inputs"),
+        outputs: tensors(request, "outputs"),
+    };
+    value.as_array().unwrap().iter().map(case).collect()
 }
 
 /// Elements of nested arrays, in order.
@@ -227,31 +239,70 @@ pub(crate) fn typed_request(model: &str, inputs: &[Expected]) -> ModelInferReque
 pub(crate) fn assert_answer(name: &str, response: &ModelInferResponse, expected: &[Expected]) {
     assert_eq!(response.model_name, name);
     assert_eq!(response.id, "42");
-    assert_eq!(response.outputs.len(), expected.len(), "{name}");
-    assert_eq!(response.raw_output_contents.len(), expected.len(), "{name}");
+    if let Err(reason) = check_answer(response, expected) {
+        panic!("{name}: {reason}");
+    }
+}
+
+/// What is wrong with an answer; numbers must be within 1e-5, relative to those larger than 1.
+pub(crate) fn check_answer(response: &ModelInferResponse, expected: &[Expected]) -> Result<(), String> {
+    let names = |outputs: &[&str]| outputs.join(", ");
+    let got = response
+        .outputs
+        .iter()
+        .map(|output| output.name.as_str())
+        .collect::<Vec<_>>();
+    let wanted = expected
+        .iter()
+        .map(|output| output.name.as_str())
+        .collect::<Vec<_>>();
+    if got != wanted || response.raw_output_contents.len() != expected.len() {
+        return Err(format!(
+            "expected outputs {}, got {}",
+            names(&wanted),
+            names(&got)
+        ));
+    }
     for ((output, raw), expected) in response
         .outputs
         .iter()
         .zip(&response.raw_output_contents)
         .zip(expected)
     {
-        let tensor = format!("{name}: {}", expected.name);
-        assert_eq!(output.name, expected.name);
-        assert_eq!(output.datatype, expected.datatype.as_str(), "{tensor}");
-        assert_eq!(output.shape, expected.shape, "{tensor}");
+        let name = &expected.name;
+        let (got, wanted) = (
+            (output.datatype.as_str(), &output.shape),
+            (expected.datatype.as_str(), &expected.shape),
+        );
+        if got != wanted {
+            return Err(format!("{name}: expected {wanted:?}, got {got:?}"));
+        }
         if expected.datatype == Datatype::Bytes {
-            assert_eq!(*raw, self::raw(expected), "{tensor}");
+            if *raw != self::raw(expected) {
+                return Err(format!("{name}: expected {:?}, got {raw:?}", expected.data));
+            }
             continue;
         }
         let got = numbers(expected.datatype, raw);
-        assert_eq!(got.len(), expected.data.len(), "{tensor}");
-        for (got, expected) in got.iter().zip(&expected.data) {
-            let expected = number(expected);
-            let bound = 1e-5 * expected.abs().max(1.0);
-            let same = (got - expected).abs() <= bound || (got.is_nan() && expected.is_nan());
-            assert!(same, "{tensor}: expected {expected}, got {got}");
+        if got.len() != expected.data.len() {
+            return Err(format!(
+                "{name}: {} elements instead of {}",
+                got.len(),
+                expected.data.len()
+            ));
+        }
+        for (index, (got, wanted)) in got.iter().zip(expected.data.iter().map(number)).enumerate() {
+            let bound = 1e-5 * wanted.abs().max(1.0);
+            // Equal infinities have no difference.
+            let same = (got - wanted).abs() <= bound
+                || got.to_bits() == wanted.to_bits()
+                || (got.is_nan() && wanted.is_nan());
+            if !same {
+                return Err(format!("{name}[{index}]: expected {wanted}, got {got}"));
+            }
         }
     }
+    Ok(())
 }
 
 /// Elements of a raw numeric tensor.

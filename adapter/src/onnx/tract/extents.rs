@@ -11,7 +11,7 @@ use tract_onnx::pb::{GraphProto, NodeProto, TensorProto, tensor_proto::DataType}
 use crate::onnx::engine::LoadError;
 
 /// Elements that one node may make from constants: a gigabyte of floats, more than any real model has in one tensor.
-const MAX_ELEMENTS: u128 = 1 << 28;
+pub(super) const MAX_ELEMENTS: u128 = 1 << 28;
 /// A constant with more numbers than this is no shape.
 const MAX_RANK: usize = 64;
 

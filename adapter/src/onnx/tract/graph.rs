@@ -1,6 +1,8 @@
 //! Checks an ONNX graph before the engine sees it, and rewrites what the engine would stumble over.
 
+mod functions;
 pub(in crate::onnx) mod inspect;
+mod sparse;
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -12,15 +14,12 @@ use tract_onnx::pb::{
     type_proto,
 };
 
-use super::{extents, ml};
+use super::{
+    extents,
+    operators::{self, Operators},
+};
 use crate::onnx::engine::{Dim, LoadError, MissingOperator};
 
-/// The default domain, as it is written in messages.
-const DEFAULT_DOMAIN: &str = "ai.onnx";
-/// Domain of classical machine learning.
-const ML_DOMAIN: &str = "ai.onnx.ml";
-/// Contributed operators; the engine has a few of them.
-const CONTRIB_DOMAIN: &str = "com.microsoft";
 /// What the outermost dimension is called where the model has no name for it. No exporter writes such a name.
 const BATCH: &str = "outermost dimension";
 /// Subgraphs in subgraphs that are followed.
@@ -40,8 +39,48 @@ pub(in crate::onnx) struct Declared {
 pub(super) struct Signature {
     pub(super) inputs: Vec<Declared>,
     pub(super) outputs: Vec<Declared>,
-    /// Outputs that were maps of class to probability, and are now plain tensors.
-    pub(super) unmapped: Vec<String>,
+    pub(super) rewritten: Rewritten,
+}
+
+/// Outputs that V2 cannot carry as the model has them.
+#[derive(Debug)]
+pub(in crate::onnx) struct Rewritten {
+    /// Were maps of class to probability, and are now plain tensors.
+    unmapped: Vec<String>,
+    /// Were lists of tensors, and are not answered.
+    dropped: Vec<String>,
+}
+
+impl Rewritten {
+    /// Takes maps and lists out of the graph.
+    fn take_out(graph: &mut GraphProto) -> Self {
+        Self {
+            unmapped: remove_zip_maps(graph),
+            dropped: remove_sequences(graph),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.unmapped.is_empty() && self.dropped.is_empty()
+    }
+
+    /// Tells whoever reads the log why the outputs are not those of the file.
+    pub(in crate::onnx) fn log(&self, file: &Path) {
+        for output in &self.unmapped {
+            tracing::warn!(
+                file = %file.display(),
+                output,
+                "ZipMap taken out, the output is the tensor of probabilities"
+            );
+        }
+        for output in &self.dropped {
+            tracing::warn!(
+                file = %file.display(),
+                output,
+                "an output that is a list of tensors is left out"
+            );
+        }
+    }
 }
 
 /// How dimensions without a name are understood.
@@ -71,7 +110,7 @@ pub(super) fn opsets(model: &ModelProto) -> String {
 pub(super) fn prepare(
     model: &mut ModelProto,
     file: &Path,
-    operators: &HashSet<String>,
+    operators: &Operators,
     unnamed: Unnamed,
 ) -> Result<Signature, LoadError> {
     let corrupt = |reason: &str| LoadError::Corrupt {
@@ -79,11 +118,13 @@ pub(super) fn prepare(
         reason: reason.to_owned(),
     };
     let opsets = opsets(model);
+    functions::inline(model)?;
     let graph = model.graph.as_mut().ok_or_else(|| corrupt("it has no graph"))?;
     if graph.node.is_empty() && graph.output.is_empty() {
         return Err(corrupt("its graph is empty"));
     }
-    let unmapped = remove_zip_maps(graph);
+    let rewritten = Rewritten::take_out(graph);
+    sparse::densify(graph, 0)?;
     let mut missing = BTreeMap::new();
     find_missing(graph, operators, 0, &mut missing)?;
     if !missing.is_empty() {
@@ -99,19 +140,23 @@ pub(super) fn prepare(
     Ok(Signature {
         inputs,
         outputs,
-        unmapped,
+        rewritten,
     })
 }
 
 fn domain(domain: &str) -> &str {
-    if domain.is_empty() { DEFAULT_DOMAIN } else { domain }
+    if domain.is_empty() {
+        operators::DEFAULT_DOMAIN
+    } else {
+        domain
+    }
 }
 
 /// `ZipMap` turns a matrix of probabilities into a list of maps, which V2 cannot carry. The matrix is answered.
 fn remove_zip_maps(graph: &mut GraphProto) -> Vec<String> {
     let mut unmapped = Vec::new();
     for node in &mut graph.node {
-        if node.op_type == "ZipMap" && node.domain == ML_DOMAIN {
+        if node.op_type == "ZipMap" && node.domain == operators::ML_DOMAIN {
             unmapped.extend(node.output.first().cloned());
             "Identity".clone_into(&mut node.op_type);
             node.domain.clear();
@@ -126,25 +171,47 @@ fn remove_zip_maps(graph: &mut GraphProto) -> Vec<String> {
     unmapped
 }
 
+/// `SequenceConstruct` makes a list of tensors, which V2 cannot carry. Where other outputs are left, the list is not
+/// answered.
+fn remove_sequences(graph: &mut GraphProto) -> Vec<String> {
+    let is_list = |node: &&NodeProto| node.op_type == "SequenceConstruct" && node.domain.is_empty();
+    let lists = graph
+        .node
+        .iter()
+        .filter(is_list)
+        .flat_map(|node| &node.output)
+        .cloned()
+        .collect::<HashSet<_>>();
+    let used = |name: &str| {
+        graph
+            .node
+            .iter()
+            .any(|node| node.input.iter().any(|input| input == name))
+    };
+    if lists.is_empty() || lists.iter().any(|list| used(list)) {
+        return Vec::new();
+    }
+    let (dropped, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut graph.output)
+        .into_iter()
+        .partition(|output| lists.contains(&output.name));
+    if kept.is_empty() {
+        graph.output = dropped;
+        return Vec::new();
+    }
+    graph.output = kept;
+    graph.node.retain(|node| !is_list(&node));
+    dropped.into_iter().map(|output| output.name).collect()
+}
+
 fn subgraphs(node: &NodeProto) -> impl Iterator<Item = &GraphProto> {
     node.attribute
         .iter()
         .flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs))
 }
 
-/// Whether the engine has an operator. Its register knows names without domains.
-pub(super) fn has_operator(operators: &HashSet<String>, domain: &str, operator: &str) -> bool {
-    match domain {
-        DEFAULT_DOMAIN => !ml::OPERATORS.contains(&operator) && operators.contains(operator),
-        ML_DOMAIN => ml::OPERATORS.contains(&operator) && operators.contains(operator),
-        CONTRIB_DOMAIN => operators.contains(operator),
-        _ => false,
-    }
-}
-
 fn find_missing(
     graph: &GraphProto,
-    operators: &HashSet<String>,
+    operators: &Operators,
     depth: usize,
     missing: &mut BTreeMap<(String, String), MissingOperator>,
 ) -> Result<(), LoadError> {
@@ -153,7 +220,7 @@ fn find_missing(
         return Err(LoadError::Unsupported { reason });
     }
     for node in &graph.node {
-        if !has_operator(operators, domain(&node.domain), &node.op_type) {
+        if !operators.has(domain(&node.domain), &node.op_type) {
             let domain = domain(&node.domain).to_owned();
             let key = (domain.clone(), node.op_type.clone());
             missing.entry(key).or_insert_with(|| MissingOperator {
@@ -236,22 +303,12 @@ fn check_wiring(graph: &GraphProto, corrupt: &impl Fn(&str) -> LoadError) -> Res
     }
 }
 
-/// External data must lie in the model's folder, and sparse or raw string tensors have no reader.
+/// External data must lie in the model's folder.
 fn check_tensors(graph: &GraphProto, folder: &Path, depth: usize) -> Result<(), LoadError> {
     if depth > MAX_DEPTH {
         return Ok(());
     }
     extents::check(graph)?;
-    if let Some(sparse) = graph.sparse_initializer.first() {
-        let name = sparse
-            .values
-            .as_ref()
-            .map(|values| values.name.as_str())
-            .unwrap_or_default();
-        return Err(LoadError::Unsupported {
-            reason: format!("initializer {name:?} is sparse"),
-        });
-    }
     let attributes = || graph.node.iter().flat_map(|node| &node.attribute);
     let in_attributes =
         attributes().flat_map(|attribute: &AttributeProto| attribute.t.iter().chain(&attribute.tensors));

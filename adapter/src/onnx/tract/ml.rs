@@ -1,11 +1,15 @@
-//! Operators of `ai.onnx.ml` that the engine lacks, or where a forest evaluator of our own is much faster.
+//! Operators of `ai.onnx.ml` that the engine lacks, or where a forest evaluator of our own is much faster, and `CDist`,
+//! which converters of nearest neighbors emit.
 //!
 //! Each operator is a [`Kernel`]: attributes read once, shapes as a pure function, evaluation on whole tensors.
 //! [`KernelOp`] is the one adapter between kernels and the engine. Behavior follows ONNX Runtime, which is what
 //! models are tested with before they get here.
 
+mod classes;
+mod distance;
 mod encode;
 mod forest;
+mod labels;
 mod linear;
 mod numeric;
 mod post;
@@ -21,10 +25,10 @@ use tract_onnx::{
 };
 
 /// Datum type and shape of a tensor.
-type Fact = (DatumType, TVec<TDim>);
+pub(super) type Fact = (DatumType, TVec<TDim>);
 
 /// One `ai.onnx.ml` operator with its attributes.
-trait Kernel: fmt::Debug + Send + Sync + 'static {
+pub(super) trait Kernel: fmt::Debug + Send + Sync + 'static {
     /// Operator name.
     fn name(&self) -> &'static str;
 
@@ -43,31 +47,12 @@ trait Kernel: fmt::Debug + Send + Sync + 'static {
     fn size_bytes(&self) -> usize;
 }
 
-/// Names of all operators of the domain that [`register`] adds; the register of the engine knows no domains.
-pub(super) const OPERATORS: [&str; 16] = [
-    "ArrayFeatureExtractor",
-    "Binarizer",
-    "CategoryMapper",
-    "FeatureVectorizer",
-    "Imputer",
-    "LabelEncoder",
-    "LinearClassifier",
-    "LinearRegressor",
-    "Normalizer",
-    "OneHotEncoder",
-    "SVMClassifier",
-    "SVMRegressor",
-    "Scaler",
-    "TreeEnsembleClassifier",
-    "TreeEnsembleRegressor",
-    // Taken out of the graph before the engine sees it.
-    "ZipMap",
-];
-
 /// Adds the operators to the engine's register.
 pub(super) fn register(register: &mut OnnxOpRegister) {
     register.insert("ArrayFeatureExtractor", encode::array_feature_extractor);
     register.insert("Binarizer", numeric::binarizer);
+    register.insert("CDist", distance::cdist);
+    register.insert("CategoryMapper", classes::category_mapper);
     register.insert("FeatureVectorizer", numeric::feature_vectorizer);
     register.insert("Imputer", numeric::imputer);
     register.insert("LabelEncoder", encode::label_encoder);
@@ -78,16 +63,17 @@ pub(super) fn register(register: &mut OnnxOpRegister) {
     register.insert("SVMClassifier", svm::classifier);
     register.insert("SVMRegressor", svm::regressor);
     register.insert("Scaler", numeric::scaler);
+    register.insert("TreeEnsemble", tree::ensemble);
     register.insert("TreeEnsembleClassifier", tree::classifier);
     register.insert("TreeEnsembleRegressor", tree::regressor);
 }
 
 /// What a builder of the engine's register answers.
-type Built = TractResult<(Box<dyn InferenceOp>, Vec<String>)>;
+pub(super) type Built = TractResult<(Box<dyn InferenceOp>, Vec<String>)>;
 
 #[allow(clippy::unnecessary_wraps, reason = "every builder ends with it")]
 fn built(kernel: impl Kernel) -> Built {
-    Ok((expand(KernelOp(Arc::new(kernel))), vec![]))
+    Ok((expand(KernelOp::new(kernel)), vec![]))
 }
 
 /// A kernel as the engine's operator, both while types are inferred and when it runs.
@@ -95,6 +81,11 @@ fn built(kernel: impl Kernel) -> Built {
 pub(super) struct KernelOp(Arc<dyn Kernel>);
 
 impl KernelOp {
+    /// The operator for this kernel.
+    pub(super) fn new(kernel: impl Kernel) -> Self {
+        Self(Arc::new(kernel))
+    }
+
     /// Heap memory of the kernel.
     pub(super) fn size_bytes(&self) -> usize {
         self.0.size_bytes()
@@ -208,14 +199,14 @@ fn batch(shape: &[TDim]) -> TractResult<TDim> {
     }
 }
 
-/// A rank-1 or rank-2 numeric tensor as rows of floats.
-struct Rows {
+/// A rank-1 or rank-2 numeric tensor as rows.
+struct Rows<T = f32> {
     count: usize,
     columns: usize,
-    values: Vec<f32>,
+    values: Vec<T>,
 }
 
-impl Rows {
+impl<T: Datum + Copy> Rows<T> {
     fn of(tensor: &Tensor) -> TractResult<Self> {
         let (count, columns) = match *tensor.shape() {
             [columns] => (1, columns),
@@ -225,28 +216,40 @@ impl Rows {
         Ok(Self {
             count,
             columns,
-            values: floats(tensor)?,
+            values: numbers(tensor)?,
         })
     }
 
-    fn iter(&self) -> impl Iterator<Item = &[f32]> {
+    fn iter(&self) -> impl Iterator<Item = &[T]> {
+        (0..self.count).map(|row| self.row(row))
+    }
+
+    fn row(&self, row: usize) -> &[T] {
         // Rows without columns are still rows.
-        (0..self.count).map(|row| {
-            self.values
-                .get(row * self.columns..(row + 1) * self.columns)
-                .unwrap_or(&[])
-        })
+        self.values
+            .get(row * self.columns..(row + 1) * self.columns)
+            .unwrap_or(&[])
+    }
+
+    /// Fails unless the rows have exactly this many features.
+    fn expect(&self, features: usize) -> TractResult<()> {
+        ensure!(
+            self.columns == features,
+            "expected {features} features, got {}",
+            self.columns
+        );
+        Ok(())
     }
 }
 
-/// Elements of a numeric tensor as floats.
-fn floats(tensor: &Tensor) -> TractResult<Vec<f32>> {
+/// Elements of a numeric tensor as numbers of one type.
+fn numbers<T: Datum + Copy>(tensor: &Tensor) -> TractResult<Vec<T>> {
     ensure!(
         tensor.datum_type() != DatumType::String,
         "expected a numeric input, got strings"
     );
-    let tensor = tensor.cast_to::<f32>()?;
-    Ok(slice::<f32>(&tensor)?.to_vec())
+    let tensor = tensor.cast_to::<T>()?;
+    Ok(slice::<T>(&tensor)?.to_vec())
 }
 
 /// Elements of a tensor of exactly this type.
@@ -259,78 +262,12 @@ fn tensor_of<T: Datum>(shape: &[usize], values: Vec<T>) -> TractResult<Tensor> {
     Ok(tract_ndarray::ArrayD::from_shape_vec(shape, values)?.into())
 }
 
-/// Class labels, which are the values of a classifier's first output.
-#[derive(Clone, Debug)]
-enum Labels {
-    Ints(Vec<i64>),
-    Strings(Vec<String>),
-}
-
-impl Labels {
-    /// Reads them from a node; `ints` is the attribute's name, which differs between operators.
-    fn of(node: &NodeProto, ints: &str) -> TractResult<Self> {
-        let ints: Option<Vec<i64>> = node.get_attr_opt_vec(ints)?;
-        let strings: Option<Vec<String>> = node.get_attr_opt_vec("classlabels_strings")?;
-        match (ints.filter(|v| !v.is_empty()), strings.filter(|v| !v.is_empty())) {
-            (Some(ints), None) => Ok(Self::Ints(ints)),
-            (None, Some(strings)) => Ok(Self::Strings(strings)),
-            (None, None) => bail!("no class labels"),
-            (Some(_), Some(_)) => bail!("class labels are both integers and strings"),
-        }
-    }
-
-    fn len(&self) -> usize {
-        match self {
-            Self::Ints(labels) => labels.len(),
-            Self::Strings(labels) => labels.len(),
-        }
-    }
-
-    fn datum_type(&self) -> DatumType {
-        match self {
-            Self::Ints(_) => DatumType::I64,
-            Self::Strings(_) => DatumType::String,
-        }
-    }
-
-    /// The labels with these indices.
-    fn pick(&self, indices: &[usize]) -> TractResult<Tensor> {
-        fn pick<T: Datum>(labels: &[T], indices: &[usize]) -> TractResult<Tensor> {
-            let picked = indices
-                .iter()
-                .map(|i| labels.get(*i).cloned())
-                .collect::<Option<Vec<_>>>();
-            tensor_of(&[indices.len()], picked.context("class without a label")?)
-        }
-        match self {
-            Self::Ints(labels) => pick(labels, indices),
-            Self::Strings(labels) => pick(labels, indices),
-        }
-    }
-
-    fn size_bytes(&self) -> usize {
-        match self {
-            Self::Ints(labels) => labels.len() * 8,
-            Self::Strings(labels) => labels.iter().map(|label| label.len() + size_of::<String>()).sum(),
-        }
-    }
-}
-
-/// Index of the largest score; the first of equals.
-fn argmax(scores: impl IntoIterator<Item = f32>) -> usize {
-    let mut best = 0;
-    let mut best_score = f32::NEG_INFINITY;
-    for (index, score) in scores.into_iter().enumerate() {
-        if score > best_score {
-            best = index;
-            best_score = score;
-        }
-    }
-    best
-}
-
 /// A tensor-valued attribute.
-fn tensor_attribute(ctx: &ParsingContext, node: &NodeProto, name: &str) -> TractResult<Option<Tensor>> {
+pub(super) fn tensor_attribute(
+    ctx: &ParsingContext,
+    node: &NodeProto,
+    name: &str,
+) -> TractResult<Option<Tensor>> {
     let proto = node.get_attr_opt::<&tract_onnx::pb::TensorProto>(name)?;
     proto.map(|proto| ctx.load_tensor(proto)).transpose()
 }

@@ -15,22 +15,21 @@ use tract_onnx::pb::{
 };
 
 use super::{
-    DEFAULT_DOMAIN, Declared, MAX_DEPTH, MissingOperator, check_tensor, check_tensors, check_wiring,
-    declared, domain, extents, label, opsets, remove_zip_maps, subgraphs,
+    Declared, MAX_DEPTH, MissingOperator, Rewritten, check_tensor, check_tensors, check_wiring, declared,
+    domain, extents, label, opsets, subgraphs,
 };
-use crate::onnx::engine::LoadError;
+use crate::onnx::{engine::LoadError, tract::operators::DEFAULT_DOMAIN};
 
 /// A model file that passed the checks.
 #[derive(Debug)]
 pub(in crate::onnx) struct Inspected {
-    /// The model, without `ZipMap`.
+    /// The model, without what V2 cannot carry.
     pub(in crate::onnx) bytes: Bytes,
     /// What it takes; initializers with a default are no inputs.
     pub(in crate::onnx) inputs: Vec<Declared>,
     /// What it gives.
     pub(in crate::onnx) outputs: Vec<String>,
-    /// Outputs that were maps of class to probability, and are now plain tensors.
-    pub(in crate::onnx) unmapped: Vec<String>,
+    pub(in crate::onnx) rewritten: Rewritten,
     /// External data files, relative to the model's folder, inside of which they lie.
     pub(in crate::onnx) external: BTreeSet<String>,
     /// Operator sets it imports, for messages.
@@ -73,7 +72,7 @@ pub(in crate::onnx) fn inspect(bytes: Bytes, file: &Path) -> Result<Inspected, L
         return Err(corrupt("its graph is empty"));
     }
     let classes = zip_map_classes(graph);
-    let unmapped = remove_zip_maps(graph);
+    let rewritten = Rewritten::take_out(graph);
     for output in &mut graph.output {
         if let Some(classes) = classes.get(&output.name) {
             output.r#type = Some(probabilities(*classes));
@@ -98,7 +97,7 @@ pub(in crate::onnx) fn inspect(bytes: Bytes, file: &Path) -> Result<Inspected, L
     }
     let inputs = inputs(graph)?;
     let outputs = graph.output.iter().map(|output| output.name.clone()).collect();
-    let bytes = if unmapped.is_empty() {
+    let bytes = if rewritten.is_empty() {
         bytes
     } else {
         // Types of what is between the nodes may be among those that this format does not know; they are inferred.
@@ -121,7 +120,7 @@ pub(in crate::onnx) fn inspect(bytes: Bytes, file: &Path) -> Result<Inspected, L
         bytes,
         inputs,
         outputs,
-        unmapped,
+        rewritten,
         external: found.locations(),
         opsets,
         operators: found.operators,

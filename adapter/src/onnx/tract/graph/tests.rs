@@ -121,7 +121,7 @@ fn operators_are_found_by_domain_in_subgraphs_too() {
         ],
         ..GraphProto::default()
     };
-    let operators = ["Scaler", "Add"].map(str::to_owned).into_iter().collect();
+    let operators = Operators::of(["Scaler", "Add"].map(str::to_owned));
     let mut missing = BTreeMap::new();
     find_missing(&graph, &operators, 0, &mut missing).unwrap();
     let missing = missing.values().map(ToString::to_string).collect::<Vec<_>>();

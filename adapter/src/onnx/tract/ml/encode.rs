@@ -76,10 +76,7 @@ fn list(ctx: &ParsingContext, node: &NodeProto, prefix: &str) -> TractResult<Opt
 pub(super) fn label_encoder(ctx: &ParsingContext, node: &NodeProto) -> Built {
     let classes: Option<Vec<String>> = node.get_attr_opt_vec("classes_strings")?;
     if let Some(classes) = classes.filter(|v| !v.is_empty()) {
-        bail!(
-            "LabelEncoder of ai.onnx.ml version 1 ({} classes) is not supported; convert the model to version 2",
-            classes.len()
-        );
+        return super::classes::label_encoder(node, classes);
     }
     let keys = list(ctx, node, "keys")?.context("LabelEncoder without keys")?;
     let values = list(ctx, node, "values")?.context("LabelEncoder without values")?;

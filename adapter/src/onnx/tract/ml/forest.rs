@@ -1,10 +1,37 @@
 //! Decision trees as one flat array of nodes.
 
-use std::collections::{HashMap, HashSet};
+mod draft;
+mod read;
 
-use tract_onnx::{model::ParsingContext, pb::NodeProto, tract_hir::internal::*};
+use std::ops::{AddAssign, DivAssign};
 
-use super::{Rows, floats, tensor_attribute};
+use tract_onnx::tract_hir::internal::*;
+
+use self::draft::Draft;
+use super::Rows;
+
+pub(super) use self::read::{read_ensemble, read_trees};
+
+/// A float of the width that thresholds, features or scores have.
+pub(super) trait Real:
+    Datum + Copy + PartialOrd + Default + AddAssign + DivAssign + Into<f64>
+{
+    /// The nearest one.
+    fn nearest(value: f64) -> Self;
+}
+
+impl Real for f32 {
+    #[allow(clippy::cast_possible_truncation, reason = "rounding is what is asked for")]
+    fn nearest(value: f64) -> Self {
+        value as Self
+    }
+}
+
+impl Real for f64 {
+    fn nearest(value: f64) -> Self {
+        value
+    }
+}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
@@ -17,305 +44,320 @@ enum Mode {
     Leaf,
 }
 
+/// How the scores of the trees become one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Aggregate {
+    Sum,
+    Average,
+    Min,
+    Max,
+}
+
+/// Sixteen bytes where the threshold is a float: four nodes in a cache line.
 #[derive(Clone, Copy, Debug)]
-struct Node {
-    mode: Mode,
-    missing_is_true: bool,
-    feature: u32,
-    threshold: f32,
-    /// Node if true; of a leaf, its first weight.
-    yes: u32,
-    /// Node if false; of a leaf, one past its last weight.
-    no: u32,
+struct Node<T> {
+    /// Feature, mode and what a missing value means, packed.
+    split: Split,
+    threshold: T,
+    /// Node if true, and node if false; of a leaf, itself.
+    next: [u32; 2],
+}
+
+/// What a node looks at: an index, then three bits of mode, then whether a missing value is true. The index is that of the
+/// feature, or of a leaf among the leaves.
+#[derive(Clone, Copy, Debug)]
+struct Split(u32);
+
+impl Split {
+    /// Features and leaves beyond have no index: no row is that long, and no model that large.
+    const MAX_INDEX: u32 = (1 << 28) - 1;
+
+    fn new(index: u32, mode: Mode, missing_is_true: bool) -> Self {
+        Self(index << 4 | (mode as u32) << 1 | u32::from(missing_is_true))
+    }
+
+    fn index(self) -> usize {
+        (self.0 >> 4) as usize
+    }
+
+    fn mode(self) -> Mode {
+        match self.0 >> 1 & 7 {
+            0 => Mode::Leq,
+            1 => Mode::Lt,
+            2 => Mode::Gte,
+            3 => Mode::Gt,
+            4 => Mode::Eq,
+            5 => Mode::Neq,
+            _ => Mode::Leaf,
+        }
+    }
+
+    fn is_leaf(self) -> bool {
+        self.mode() == Mode::Leaf
+    }
+
+    fn missing_is_true(self) -> bool {
+        self.0 & 1 == 1
+    }
 }
 
 /// A score that a leaf adds to one target.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Weight {
-    pub(super) target: u32,
-    pub(super) value: f32,
+struct Weight<T> {
+    target: u32,
+    value: T,
 }
 
-/// Trees, and what their leaves add to. Every index was checked when it was read.
+/// Trees, and what their leaves add to. Every index was checked when it was read, and no node is its own descendant.
+#[derive(Debug)]
+struct Trees<T> {
+    nodes: Vec<Node<T>>,
+    weights: Vec<Weight<T>>,
+    /// Where the weights of each leaf end; they begin where those of the one before end.
+    ends: Vec<u32>,
+    roots: Vec<u32>,
+    /// The mode that all nodes have, if they have one and none knows missing values.
+    uniform: Option<Mode>,
+}
+
+/// Trees of either width, with what is the same for both.
 #[derive(Debug)]
 pub(super) struct Forest {
-    nodes: Vec<Node>,
-    pub(super) weights: Vec<Weight>,
-    pub(super) roots: Vec<u32>,
+    trees: Width,
     features: usize,
     pub(super) targets: usize,
-    pub(super) base: Vec<f32>,
+    pub(super) base: Vec<f64>,
 }
 
-/// A list attribute of a known length.
-fn column<'a, T>(node: &'a NodeProto, name: &str, len: usize) -> TractResult<Vec<T>>
-where
-    T: tract_onnx::pb_helpers::AttrTVecType<'a>,
-{
-    let values: Vec<T> = node.get_attr_vec(name)?;
-    ensure!(
-        values.len() == len,
-        "{name} has {} entries, expected {len}",
-        values.len()
-    );
-    Ok(values)
+#[derive(Debug)]
+enum Width {
+    Single(Trees<f32>),
+    Double(Trees<f64>),
 }
 
-/// A list of floats, which newer models may give as a tensor of doubles.
-fn values(ctx: &ParsingContext, node: &NodeProto, name: &str) -> TractResult<Vec<f32>> {
-    match node.get_attr_opt_vec::<f32>(name)? {
-        Some(values) if !values.is_empty() => Ok(values),
-        _ => match tensor_attribute(ctx, node, &format!("{name}_as_tensor"))? {
-            Some(tensor) => floats(&tensor),
-            None => Ok(Vec::new()),
-        },
+/// Scores of all rows, one for each target, and whether any leaf scored it.
+#[derive(Debug)]
+pub(super) struct Scores<V> {
+    pub(super) values: Vec<V>,
+    pub(super) touched: Vec<bool>,
+}
+
+/// Rows that go through a tree together, so that its nodes are read from memory once.
+const BLOCK: usize = 64;
+/// Rows, or trees of one row, that take their steps together.
+const LANES: usize = 8;
+
+impl<T: Real> Trees<T> {
+    /// The leaf that each row ends in, in the tree of its root. Several at once keep the processor busy: one waits for
+    /// memory at each node.
+    fn leaves<const LANES: usize, V: Real + From<T>>(
+        &self,
+        roots: [u32; LANES],
+        rows: [&[V]; LANES],
+        test: impl Fn(&Node<T>, V) -> bool,
+    ) -> [usize; LANES] {
+        let mut at = roots;
+        loop {
+            let mut leaves = [0; LANES];
+            let mut done = true;
+            for (lane, row) in rows.iter().enumerate() {
+                let node = &self.nodes[at[lane] as usize];
+                // The number of columns was checked against the largest feature. A leaf's index is none: whatever
+                // the test says of the value there, a leaf leads to itself.
+                let value = row.get(node.split.index()).copied().unwrap_or_default();
+                // No branch here: half of the time it would be predicted wrongly.
+                at[lane] = node.next[usize::from(!test(node, value))];
+                leaves[lane] = node.split.index();
+                done &= node.split.is_leaf();
+            }
+            if done {
+                return leaves;
+            }
+        }
+    }
+
+    fn weights(&self, leaf: usize) -> &[Weight<T>] {
+        let start = leaf.checked_sub(1).map_or(0, |before| self.ends[before]);
+        &self.weights[start as usize..self.ends[leaf] as usize]
+    }
+
+    fn score<V: Real + From<T>>(
+        &self,
+        rows: &Rows<V>,
+        targets: usize,
+        aggregate: Aggregate,
+        test: impl Fn(&Node<T>, V) -> bool + Copy,
+    ) -> Scores<V> {
+        let mut values = vec![V::default(); rows.count * targets];
+        let mut touched = vec![false; rows.count * targets];
+        let block = BLOCK * targets;
+        let blocks = values.chunks_mut(block).zip(touched.chunks_mut(block));
+        for (index, (values, touched)) in blocks.enumerate() {
+            let mut add = |row: usize, leaf: usize| {
+                for weight in self.weights(leaf) {
+                    let slot = row * targets + weight.target as usize;
+                    aggregate.add(&mut values[slot], &mut touched[slot], V::from(weight.value));
+                }
+            };
+            let first = index * BLOCK;
+            let count = BLOCK.min(rows.count - first);
+            let together = count - count % LANES;
+            for root in &self.roots {
+                for row in (0..together).step_by(LANES) {
+                    let lanes = std::array::from_fn(|lane| rows.row(first + row + lane));
+                    let leaves = self.leaves([*root; LANES], lanes, test);
+                    for (lane, leaf) in leaves.into_iter().enumerate() {
+                        add(row + lane, leaf);
+                    }
+                }
+            }
+            // Too few rows for all lanes: each goes through several trees at once.
+            let (groups, rest) = self.roots.as_chunks::<LANES>();
+            for row in together..count {
+                let values = rows.row(first + row);
+                for roots in groups {
+                    for leaf in self.leaves(*roots, [values; LANES], test) {
+                        add(row, leaf);
+                    }
+                }
+                for root in rest {
+                    let [leaf] = self.leaves([*root], [values], test);
+                    add(row, leaf);
+                }
+            }
+        }
+        if aggregate == Aggregate::Average {
+            let trees = V::nearest(self.roots.len() as f64);
+            for value in &mut values {
+                *value /= trees;
+            }
+        }
+        Scores { values, touched }
+    }
+
+    fn run<V: Real + From<T>>(&self, rows: &Rows<V>, targets: usize, aggregate: Aggregate) -> Scores<V> {
+        match self.uniform {
+            Some(Mode::Leq) => self.score(rows, targets, aggregate, |node, value| {
+                value <= V::from(node.threshold)
+            }),
+            Some(Mode::Lt) => self.score(rows, targets, aggregate, |node, value| {
+                value < V::from(node.threshold)
+            }),
+            _ => self.score(rows, targets, aggregate, decide),
+        }
+    }
+
+    fn size_bytes(&self) -> usize {
+        self.nodes.capacity() * size_of::<Node<T>>()
+            + self.weights.capacity() * size_of::<Weight<T>>()
+            + self.ends.capacity() * size_of::<u32>()
+            + self.roots.capacity() * size_of::<u32>()
     }
 }
 
-fn mode(text: &str) -> TractResult<Mode> {
-    Ok(match text {
-        "BRANCH_LEQ" => Mode::Leq,
-        "BRANCH_LT" => Mode::Lt,
-        "BRANCH_GTE" => Mode::Gte,
-        "BRANCH_GT" => Mode::Gt,
-        "BRANCH_EQ" => Mode::Eq,
-        "BRANCH_NEQ" => Mode::Neq,
-        "LEAF" => Mode::Leaf,
-        other => bail!("unknown node mode {other:?}"),
-    })
+/// Whether a value takes the branch for true.
+fn decide<T: Real, V: Real + From<T>>(node: &Node<T>, value: V) -> bool {
+    let threshold = V::from(node.threshold);
+    let holds = match node.split.mode() {
+        Mode::Leq => value <= threshold,
+        Mode::Lt => value < threshold,
+        Mode::Gte => value >= threshold,
+        Mode::Gt => value > threshold,
+        Mode::Eq => value == threshold,
+        Mode::Neq | Mode::Leaf => value != threshold,
+    };
+    holds || (node.split.missing_is_true() && value.partial_cmp(&value).is_none())
 }
 
-/// Position of each node by tree and id.
-fn positions(trees: &[i64], ids: &[i64]) -> TractResult<HashMap<(i64, i64), u32>> {
-    let mut positions = HashMap::with_capacity(ids.len());
-    for (position, key) in trees.iter().copied().zip(ids.iter().copied()).enumerate() {
-        let previous = positions.insert(key, u32::try_from(position)?);
-        ensure!(previous.is_none(), "tree {} has node {} twice", key.0, key.1);
+impl Aggregate {
+    #[inline]
+    fn add<V: Real>(self, score: &mut V, touched: &mut bool, value: V) {
+        match self {
+            Self::Sum | Self::Average => *score += value,
+            Self::Min if *touched && *score <= value => {}
+            Self::Max if *touched && *score >= value => {}
+            Self::Min | Self::Max => *score = value,
+        }
+        *touched = true;
     }
-    Ok(positions)
 }
 
 impl Forest {
-    /// Reads a forest from a node; `leaves` is how the names of its leaf attributes begin.
-    pub(super) fn of(
-        ctx: &ParsingContext,
-        node: &NodeProto,
-        leaves: &str,
-        targets: usize,
-    ) -> TractResult<Self> {
-        let trees: Vec<i64> = node.get_attr_vec("nodes_treeids")?;
-        let count = trees.len();
-        ensure!(count > 0, "no nodes");
-        let ids = column::<i64>(node, "nodes_nodeids", count)?;
-        let positions = positions(&trees, &ids)?;
-        let mut nodes = Self::nodes(ctx, node, &trees, &positions)?;
-        let weights = Self::weights(ctx, node, leaves, targets, &positions, &mut nodes)?;
-        let roots = roots(&trees, &nodes)?;
-        check_acyclic(&nodes, &roots)?;
-        let base = values(ctx, node, "base_values")?;
-        let features = nodes
-            .iter()
-            .filter(|n| n.mode != Mode::Leaf)
-            .map(|n| n.feature as usize + 1)
-            .max()
-            .unwrap_or(0);
+    fn new(draft: &Draft, targets: usize, base: Vec<f64>) -> TractResult<Self> {
+        let trees = if draft.double {
+            Width::Double(draft.lay_out()?)
+        } else {
+            Width::Single(draft.lay_out()?)
+        };
         Ok(Self {
-            nodes,
-            weights,
-            roots,
-            features,
+            trees,
+            features: draft.features(),
             targets,
             base,
         })
     }
 
-    fn nodes(
-        ctx: &ParsingContext,
-        node: &NodeProto,
-        trees: &[i64],
-        positions: &HashMap<(i64, i64), u32>,
-    ) -> TractResult<Vec<Node>> {
-        let count = trees.len();
-        let features = column::<i64>(node, "nodes_featureids", count)?;
-        let yes = column::<i64>(node, "nodes_truenodeids", count)?;
-        let no = column::<i64>(node, "nodes_falsenodeids", count)?;
-        let modes = column::<&str>(node, "nodes_modes", count)?;
-        let thresholds = values(ctx, node, "nodes_values")?;
-        ensure!(
-            thresholds.len() == count,
-            "nodes_values has {} entries, expected {count}",
-            thresholds.len()
-        );
-        let missing: Vec<i64> = node
-            .get_attr_opt_vec("nodes_missing_value_tracks_true")?
-            .unwrap_or_default();
-        ensure!(
-            missing.is_empty() || missing.len() == count,
-            "nodes_missing_value_tracks_true has {} entries, expected {count}",
-            missing.len()
-        );
-        let mut nodes = Vec::with_capacity(count);
-        for index in 0..count {
-            let mode = mode(modes[index])?;
-            let child = |id: i64| {
-                let position = positions.get(&(trees[index], id)).copied();
-                position.with_context(|| format!("tree {} has no node {id}", trees[index]))
-            };
-            let (yes, no) = if mode == Mode::Leaf {
-                (0, 0)
-            } else {
-                (child(yes[index])?, child(no[index])?)
-            };
-            nodes.push(Node {
-                mode,
-                missing_is_true: missing.get(index).is_some_and(|v| *v != 0),
-                feature: u32::try_from(features[index]).context("negative feature id")?,
-                threshold: thresholds[index],
-                yes,
-                no,
-            });
-        }
-        Ok(nodes)
-    }
-
-    /// Reads the weights in the order of their leaves, and points the leaves at them.
-    fn weights(
-        ctx: &ParsingContext,
-        node: &NodeProto,
-        leaves: &str,
-        targets: usize,
-        positions: &HashMap<(i64, i64), u32>,
-        nodes: &mut [Node],
-    ) -> TractResult<Vec<Weight>> {
-        let ids: Vec<i64> = node.get_attr_vec(&format!("{leaves}_ids"))?;
-        let count = ids.len();
-        let trees = column::<i64>(node, &format!("{leaves}_treeids"), count)?;
-        let node_ids = column::<i64>(node, &format!("{leaves}_nodeids"), count)?;
-        let values = values(ctx, node, &format!("{leaves}_weights"))?;
-        ensure!(
-            values.len() == count,
-            "{leaves}_weights has {} entries, expected {count}",
-            values.len()
-        );
-        let mut entries = Vec::with_capacity(count);
-        for index in 0..count {
-            let key = (trees[index], node_ids[index]);
-            let leaf = positions
-                .get(&key)
-                .with_context(|| format!("tree {} has no node {}", key.0, key.1))?;
-            let target = u32::try_from(ids[index]).context("negative target id")?;
-            ensure!((target as usize) < targets, "target {target} of {targets}");
-            entries.push((
-                *leaf,
-                Weight {
-                    target,
-                    value: values[index],
-                },
-            ));
-        }
-        entries.sort_by_key(|(leaf, _)| *leaf);
-        let mut weights: Vec<Weight> = Vec::with_capacity(count);
-        for (leaf, weight) in entries {
-            let start = u32::try_from(weights.len())?;
-            let leaf = &mut nodes[leaf as usize];
-            if leaf.mode != Mode::Leaf {
-                // Weights of inner nodes are never reached.
-                continue;
-            }
-            if leaf.no == 0 {
-                leaf.yes = start;
-            }
-            leaf.no = start + 1;
-            weights.push(weight);
-        }
-        Ok(weights)
-    }
-
-    /// Weights of the leaf that `row` ends in.
-    pub(super) fn leaf(&self, root: u32, row: &[f32]) -> &[Weight] {
-        let mut node = &self.nodes[root as usize];
-        loop {
-            // The number of columns was checked against `features`.
-            let value = if node.mode == Mode::Leaf {
-                return &self.weights[node.yes as usize..node.no as usize];
-            } else {
-                row[node.feature as usize]
-            };
-            #[allow(clippy::float_cmp, reason = "the operator compares exactly")]
-            let yes = match node.mode {
-                Mode::Leq => value <= node.threshold,
-                Mode::Lt => value < node.threshold,
-                Mode::Gte => value >= node.threshold,
-                Mode::Gt => value > node.threshold,
-                Mode::Eq => value == node.threshold,
-                Mode::Neq | Mode::Leaf => value != node.threshold,
-            } || (node.missing_is_true && value.is_nan());
-            node = &self.nodes[if yes { node.yes } else { node.no } as usize];
-        }
-    }
-
-    /// Sums of the leaves for one row; the answer says which targets any leaf added to.
-    pub(super) fn sum(&self, row: &[f32], scores: &mut [f32], touched: &mut [bool]) {
-        for root in &self.roots {
-            for weight in self.leaf(*root, row) {
-                scores[weight.target as usize] += weight.value;
-                touched[weight.target as usize] = true;
+    /// Scores of every row of floats.
+    pub(super) fn singles(&self, input: &Tensor, aggregate: Aggregate) -> TractResult<Scores<f32>> {
+        match &self.trees {
+            Width::Single(trees) => Ok(trees.run(&self.rows(input)?, self.targets, aggregate)),
+            Width::Double(_) => {
+                let scores = self.doubles(input, aggregate)?;
+                Ok(Scores {
+                    values: scores.values.into_iter().map(f32::nearest).collect(),
+                    touched: scores.touched,
+                })
             }
         }
     }
 
-    pub(super) fn check(&self, rows: &Rows) -> TractResult<()> {
+    /// Scores of every row of doubles.
+    pub(super) fn doubles(&self, input: &Tensor, aggregate: Aggregate) -> TractResult<Scores<f64>> {
+        let rows = self.rows(input)?;
+        Ok(match &self.trees {
+            Width::Single(trees) => trees.run(&rows, self.targets, aggregate),
+            Width::Double(trees) => trees.run(&rows, self.targets, aggregate),
+        })
+    }
+
+    fn rows<V: Real>(&self, input: &Tensor) -> TractResult<Rows<V>> {
+        let rows = Rows::of(input)?;
         ensure!(
             rows.columns >= self.features,
             "expected {} features or more, got {}",
             self.features,
             rows.columns
         );
-        Ok(())
+        Ok(rows)
+    }
+
+    /// Whether every leaf scores the same target.
+    pub(super) fn has_one_target(&self) -> bool {
+        fn same<T>(weights: &[Weight<T>]) -> bool {
+            weights.windows(2).all(|pair| pair[0].target == pair[1].target)
+        }
+        match &self.trees {
+            Width::Single(trees) => same(&trees.weights),
+            Width::Double(trees) => same(&trees.weights),
+        }
+    }
+
+    /// Whether no leaf subtracts.
+    pub(super) fn is_positive(&self) -> bool {
+        match &self.trees {
+            Width::Single(trees) => trees.weights.iter().all(|weight| weight.value >= 0.0),
+            Width::Double(trees) => trees.weights.iter().all(|weight| weight.value >= 0.0),
+        }
     }
 
     pub(super) fn size_bytes(&self) -> usize {
-        self.nodes.capacity() * size_of::<Node>()
-            + self.weights.capacity() * size_of::<Weight>()
-            + self.roots.capacity() * size_of::<u32>()
-            + self.base.capacity() * size_of::<f32>()
+        let trees = match &self.trees {
+            Width::Single(trees) => trees.size_bytes(),
+            Width::Double(trees) => trees.size_bytes(),
+        };
+        trees + self.base.capacity() * size_of::<f64>()
     }
 }
 
-/// The node of each tree that is no other node's child.
-fn roots(trees: &[i64], nodes: &[Node]) -> TractResult<Vec<u32>> {
-    let mut is_child = vec![false; nodes.len()];
-    for node in nodes.iter().filter(|node| node.mode != Mode::Leaf) {
-        is_child[node.yes as usize] = true;
-        is_child[node.no as usize] = true;
-    }
-    let mut roots: Vec<u32> = Vec::new();
-    let mut seen: HashSet<i64> = HashSet::new();
-    for (index, tree) in trees.iter().enumerate().filter(|(index, _)| !is_child[*index]) {
-        ensure!(seen.insert(*tree), "tree {tree} has more than one root");
-        roots.push(u32::try_from(index)?);
-    }
-    for tree in trees {
-        ensure!(seen.contains(tree), "tree {tree} has no root");
-    }
-    Ok(roots)
-}
-
-/// A node that is its own descendant would keep a row going round forever.
-fn check_acyclic(nodes: &[Node], roots: &[u32]) -> TractResult<()> {
-    let mut visited = vec![false; nodes.len()];
-    let mut stack = roots.to_vec();
-    while let Some(index) = stack.pop() {
-        let node = &nodes[index as usize];
-        ensure!(!visited[index as usize], "a node has two parents");
-        visited[index as usize] = true;
-        if node.mode != Mode::Leaf {
-            stack.extend([node.yes, node.no]);
-        }
-    }
-    ensure!(
-        visited.iter().all(|visited| *visited),
-        "a node cannot be reached from a root"
-    );
-    Ok(())
-}
+#[cfg(test)]
+mod tests;

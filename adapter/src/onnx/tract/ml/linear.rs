@@ -2,7 +2,13 @@
 
 use tract_onnx::{model::ParsingContext, pb::NodeProto, tract_hir::internal::*};
 
-use super::{Built, Fact, Kernel, Labels, Rows, argmax, batch, built, only, post::PostTransform, tensor_of};
+use super::{
+    Built, Fact, Kernel, Rows, batch, built,
+    labels::{Labels, argmax},
+    only,
+    post::PostTransform,
+    tensor_of,
+};
 
 /// One row of coefficients and one intercept for each target.
 #[derive(Debug)]
@@ -47,16 +53,6 @@ impl Weights {
             })
     }
 
-    fn check(&self, rows: &Rows) -> TractResult<()> {
-        ensure!(
-            rows.columns == self.features,
-            "expected {} features, got {}",
-            self.features,
-            rows.columns
-        );
-        Ok(())
-    }
-
     fn size_bytes(&self) -> usize {
         (self.coefficients.len() + self.intercepts.len()) * size_of::<f32>()
     }
@@ -96,7 +92,7 @@ impl Kernel for LinearRegressor {
 
     fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
         let rows = Rows::of(only(inputs)?)?;
-        self.weights.check(&rows)?;
+        rows.expect(self.weights.features)?;
         let mut answers = Vec::with_capacity(rows.count * self.weights.targets);
         for row in rows.iter() {
             let start = answers.len();
@@ -154,16 +150,12 @@ impl Kernel for LinearClassifier {
     }
 
     fn facts(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
-        let rows = batch(&only(inputs)?.1)?;
-        Ok(tvec![
-            (self.labels.datum_type(), tvec![rows.clone()]),
-            (DatumType::F32, tvec![rows, self.labels.len().to_dim()]),
-        ])
+        Ok(self.labels.facts(batch(&only(inputs)?.1)?, self.labels.len()))
     }
 
     fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
         let rows = Rows::of(only(inputs)?)?;
-        self.weights.check(&rows)?;
+        rows.expect(self.weights.features)?;
         let mut winners = Vec::with_capacity(rows.count);
         let mut answers = Vec::with_capacity(rows.count * self.labels.len());
         for row in rows.iter() {
@@ -183,10 +175,7 @@ impl Kernel for LinearClassifier {
                 self.post.apply(scores);
             }
         }
-        Ok(tvec![
-            self.labels.pick(&winners)?,
-            tensor_of(&[rows.count, self.labels.len()], answers)?
-        ])
+        self.labels.answer(&winners, answers, self.labels.len())
     }
 
     fn size_bytes(&self) -> usize {

@@ -2,7 +2,7 @@
 
 use tract_onnx::{model::ParsingContext, pb::NodeProto, tract_hir::internal::*};
 
-use super::{Built, Fact, Kernel, Rows, built, floats, only, slice, tensor_of};
+use super::{Built, Fact, Kernel, Rows, built, numbers, only, slice, tensor_of};
 
 // --- Scaler -------------------------------------------------------------------------------------------------------
 
@@ -39,7 +39,7 @@ impl Kernel for Scaler {
             "expected {} features, got {columns}",
             self.scale.len()
         );
-        let mut values = floats(input)?;
+        let mut values = numbers::<f32>(input)?;
         let factors = self.offset.iter().zip(&self.scale).cycle();
         for (value, (offset, scale)) in values.iter_mut().zip(factors) {
             *value = (*value - offset) * scale;
@@ -119,7 +119,7 @@ impl Kernel for Imputer {
         let columns = last(input);
         Ok(tvec![match self {
             Self::Floats { imputed, replaced } => {
-                let mut values = floats(input)?;
+                let mut values = numbers::<f32>(input)?;
                 #[allow(clippy::float_cmp, reason = "the operator compares exactly")]
                 let is_replaced = |v: f32| v == *replaced || (v.is_nan() && replaced.is_nan());
                 impute(&mut values, columns, imputed, is_replaced)?;
@@ -171,7 +171,7 @@ impl Kernel for Normalizer {
 
     fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
         let input = only(inputs)?;
-        let mut values = floats(input)?;
+        let mut values = numbers::<f32>(input)?;
         for row in values.chunks_mut(last(input).max(1)) {
             let norm = match self {
                 Self::Max => row.iter().copied().fold(f32::NEG_INFINITY, f32::max),
@@ -216,7 +216,7 @@ impl Kernel for Binarizer {
 
     fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
         let input = only(inputs)?;
-        let values = floats(input)?
+        let values = numbers::<f32>(input)?
             .into_iter()
             .map(|v| if v > self.threshold { 1.0 } else { 0.0 })
             .collect::<Vec<f32>>();
@@ -273,7 +273,7 @@ impl Kernel for FeatureVectorizer {
     fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
         let parts = inputs
             .iter()
-            .map(|input| Rows::of(input))
+            .map(|input| Rows::<f32>::of(input))
             .collect::<TractResult<Vec<_>>>()?;
         let rows = parts.first().map_or(0, |part| part.count);
         ensure!(

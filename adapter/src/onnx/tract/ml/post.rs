@@ -23,6 +23,19 @@ impl PostTransform {
         })
     }
 
+    /// The same as [`Self::of`] where the attribute is a number. The standard counts softmax before logistic; ONNX
+    /// Runtime does it the other way round, and models are tested with that.
+    pub(super) fn of_number(node: &NodeProto) -> TractResult<Self> {
+        Ok(match node.get_attr_opt::<i64>("post_transform")? {
+            None | Some(0) => Self::None,
+            Some(1) => Self::Logistic,
+            Some(2) => Self::Softmax,
+            Some(3) => Self::SoftmaxZero,
+            Some(4) => Self::Probit,
+            Some(other) => bail!("unknown post_transform {other}"),
+        })
+    }
+
     /// Transforms the scores of one row in place.
     pub(super) fn apply(self, scores: &mut [f32]) {
         match self {

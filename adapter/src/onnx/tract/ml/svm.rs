@@ -3,7 +3,9 @@
 use tract_onnx::{model::ParsingContext, pb::NodeProto, tract_hir::internal::*};
 
 use super::{
-    Built, Fact, Kernel, Labels, Rows, argmax, batch, built, only,
+    Built, Fact, Kernel, Rows, batch, built,
+    labels::{Labels, argmax},
+    only,
     post::{PostTransform, logistic},
     tensor_of,
 };
@@ -73,14 +75,8 @@ impl Vectors {
         })
     }
 
-    fn check(&self, rows: &Rows) -> TractResult<()> {
-        ensure!(
-            rows.columns == self.features,
-            "expected {} features, got {}",
-            self.features,
-            rows.columns
-        );
-        Ok(())
+    fn size_bytes(&self) -> usize {
+        self.values.capacity() * size_of::<f32>()
     }
 }
 
@@ -128,7 +124,7 @@ impl Kernel for SvmRegressor {
 
     fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
         let rows = Rows::of(only(inputs)?)?;
-        self.vectors.check(&rows)?;
+        rows.expect(self.vectors.features)?;
         let mut answers = Vec::with_capacity(rows.count);
         for row in rows.iter() {
             let sum: f32 = self
@@ -149,7 +145,7 @@ impl Kernel for SvmRegressor {
     }
 
     fn size_bytes(&self) -> usize {
-        (self.vectors.values.len() + self.coefficients.len()) * size_of::<f32>()
+        self.vectors.size_bytes() + self.coefficients.len() * size_of::<f32>()
     }
 }
 
@@ -339,22 +335,19 @@ impl Kernel for SvmClassifier {
     }
 
     fn facts(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
-        let rows = batch(&only(inputs)?.1)?;
-        Ok(tvec![
-            (self.labels.datum_type(), tvec![rows.clone()]),
-            (DatumType::F32, tvec![rows, self.width().to_dim()]),
-        ])
+        Ok(self.labels.facts(batch(&only(inputs)?.1)?, self.width()))
     }
 
     fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
         let rows = Rows::of(only(inputs)?)?;
-        self.vectors.check(&rows)?;
+        rows.expect(self.vectors.features)?;
         let mut winners = Vec::with_capacity(rows.count);
         let mut answers = Vec::with_capacity(rows.count * self.width());
         for row in rows.iter() {
             let (decisions, votes) = self.decide(row);
+            // Probabilities do not decide: they may contradict the votes where a row is near the border.
+            winners.push(argmax(votes));
             let scores = if self.platt.is_empty() {
-                winners.push(argmax(votes));
                 match (decisions.as_slice(), self.post) {
                     // With two classes the one decision value counts for both.
                     ([decision], PostTransform::None) => vec![-decision, *decision],
@@ -363,19 +356,14 @@ impl Kernel for SvmClassifier {
                     _ => self.transformed(decisions),
                 }
             } else {
-                let probabilities = self.probabilities(&decisions);
-                winners.push(argmax(probabilities.iter().copied()));
-                self.transformed(probabilities)
+                self.transformed(self.probabilities(&decisions))
             };
             answers.extend(scores);
         }
-        Ok(tvec![
-            self.labels.pick(&winners)?,
-            tensor_of(&[rows.count, self.width()], answers)?
-        ])
+        self.labels.answer(&winners, answers, self.width())
     }
 
     fn size_bytes(&self) -> usize {
-        (self.vectors.values.len() + self.coefficients.len()) * size_of::<f32>() + self.labels.size_bytes()
+        self.vectors.size_bytes() + self.coefficients.len() * size_of::<f32>() + self.labels.size_bytes()
     }
 }

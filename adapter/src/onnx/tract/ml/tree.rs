@@ -1,27 +1,26 @@
-//! `TreeEnsembleClassifier` and `TreeEnsembleRegressor`.
+//! `TreeEnsembleClassifier`, `TreeEnsembleRegressor` and `TreeEnsemble`.
 
 use tract_onnx::{model::ParsingContext, pb::NodeProto, tract_hir::internal::*};
 
 use super::{
-    Built, Fact, Kernel, Labels, Rows, argmax, batch, built, forest::Forest, only, post::PostTransform,
+    Built, Fact, Kernel, batch, built,
+    forest::{Aggregate, Forest, Real, Scores, read_ensemble, read_trees},
+    labels::{Labels, argmax},
+    only,
+    post::PostTransform,
     tensor_of,
 };
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Aggregate {
-    Sum,
-    Average,
-    Min,
-    Max,
-}
-
-// --- Regressor ----------------------------------------------------------------------------------------------------
+// --- Regressor and TreeEnsemble -----------------------------------------------------------------------------------
 
 #[derive(Debug)]
-struct TreeRegressor {
+struct Regressor {
+    name: &'static str,
     forest: Forest,
     aggregate: Aggregate,
     post: PostTransform,
+    /// Whether the scores have the type of the input; else they are floats.
+    typed: bool,
 }
 
 pub(super) fn regressor(ctx: &ParsingContext, node: &NodeProto) -> Built {
@@ -34,87 +33,101 @@ pub(super) fn regressor(ctx: &ParsingContext, node: &NodeProto) -> Built {
         Some("MAX") => Aggregate::Max,
         Some(other) => bail!("unknown aggregate_function {other:?}"),
     };
-    let forest = Forest::of(ctx, node, "target", targets)?;
+    let forest = read_trees(ctx, node, "target", targets)?;
     ensure!(
         forest.base.is_empty() || forest.base.len() == targets,
         "{} base_values for {targets} targets",
         forest.base.len()
     );
-    built(TreeRegressor {
+    built(Regressor {
+        name: "TreeEnsembleRegressor",
         forest,
         aggregate,
         post: PostTransform::of(node)?,
+        typed: false,
     })
 }
 
-impl TreeRegressor {
-    fn score(&self, row: &[f32], scores: &mut [f32], touched: &mut [bool]) {
-        match self.aggregate {
-            Aggregate::Sum => self.forest.sum(row, scores, touched),
-            Aggregate::Average => {
-                self.forest.sum(row, scores, touched);
-                let trees = self.forest.roots.len() as f32;
-                for score in scores.iter_mut() {
-                    *score /= trees;
-                }
-            }
-            Aggregate::Min => self.extreme(row, scores, touched, |new, old| new < old),
-            Aggregate::Max => self.extreme(row, scores, touched, |new, old| new > old),
-        }
-        // A target that no leaf scored stays 0, without its base value.
-        for ((score, base), _) in scores
+pub(super) fn ensemble(ctx: &ParsingContext, node: &NodeProto) -> Built {
+    let targets: usize = node.get_attr_opt("n_targets")?.unwrap_or(1);
+    ensure!(targets > 0, "no targets");
+    let aggregate = match node.get_attr_opt::<i64>("aggregate_function")? {
+        Some(0) => Aggregate::Average,
+        None | Some(1) => Aggregate::Sum,
+        Some(2) => Aggregate::Min,
+        Some(3) => Aggregate::Max,
+        Some(other) => bail!("unknown aggregate_function {other}"),
+    };
+    built(Regressor {
+        name: "TreeEnsemble",
+        forest: read_ensemble(ctx, node, targets)?,
+        aggregate,
+        post: PostTransform::of_number(node)?,
+        typed: true,
+    })
+}
+
+impl Regressor {
+    /// Scores with their base values; a target that no leaf scored stays 0, without its base value.
+    fn finish<V: Real>(&self, scores: Scores<V>) -> Vec<V> {
+        let Scores { mut values, touched } = scores;
+        let base = self.forest.base.iter().cycle();
+        for ((score, base), _) in values
             .iter_mut()
-            .zip(&self.forest.base)
-            .zip(&*touched)
-            .filter(|(_, touched)| **touched)
+            .zip(base)
+            .zip(touched)
+            .filter(|(_, touched)| *touched)
         {
-            *score += base;
+            *score += V::nearest(*base);
         }
+        values
     }
 
-    fn extreme(
-        &self,
-        row: &[f32],
-        scores: &mut [f32],
-        touched: &mut [bool],
-        wins: impl Fn(f32, f32) -> bool,
-    ) {
-        for root in &self.forest.roots {
-            for weight in self.forest.leaf(*root, row) {
-                let target = weight.target as usize;
-                if !touched[target] || wins(weight.value, scores[target]) {
-                    scores[target] = weight.value;
-                    touched[target] = true;
-                }
-            }
+    fn transform(&self, scores: &mut [f32]) {
+        for row in scores.chunks_exact_mut(self.forest.targets) {
+            self.post.apply(row);
         }
     }
 }
 
-impl Kernel for TreeRegressor {
+impl Kernel for Regressor {
     fn name(&self) -> &'static str {
-        "TreeEnsembleRegressor"
+        self.name
     }
 
     fn facts(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
+        let (datum_type, shape) = only(inputs)?;
+        let answered = match datum_type {
+            DatumType::F16 | DatumType::F64 if self.typed => *datum_type,
+            _ => DatumType::F32,
+        };
         Ok(tvec![(
-            DatumType::F32,
-            tvec![batch(&only(inputs)?.1)?, self.forest.targets.to_dim()]
+            answered,
+            tvec![batch(shape)?, self.forest.targets.to_dim()]
         )])
     }
 
     fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
-        let rows = Rows::of(only(inputs)?)?;
-        self.forest.check(&rows)?;
+        let input = only(inputs)?;
         let targets = self.forest.targets;
-        let mut answers = vec![0.0; rows.count * targets];
-        let mut touched = vec![false; targets];
-        for (row, scores) in rows.iter().zip(answers.chunks_exact_mut(targets)) {
-            touched.fill(false);
-            self.score(row, scores, &mut touched);
-            self.post.apply(scores);
+        let is_double = input.datum_type() == DatumType::F64;
+        if is_double && self.typed && self.post == PostTransform::None {
+            let scores = self.finish(self.forest.doubles(input, self.aggregate)?);
+            return Ok(tvec![tensor_of(&[scores.len() / targets, targets], scores)?]);
         }
-        Ok(tvec![tensor_of(&[rows.count, targets], answers)?])
+        let mut scores = if is_double {
+            let scores = self.finish(self.forest.doubles(input, self.aggregate)?);
+            scores.into_iter().map(f32::nearest).collect()
+        } else {
+            self.finish(self.forest.singles(input, self.aggregate)?)
+        };
+        self.transform(&mut scores);
+        let answer = tensor_of(&[scores.len() / targets, targets], scores)?;
+        Ok(tvec![if self.typed {
+            answer.cast_to_dt(input.datum_type())?.into_owned()
+        } else {
+            answer
+        }])
     }
 
     fn size_bytes(&self) -> usize {
@@ -136,49 +149,75 @@ struct TreeClassifier {
 
 pub(super) fn classifier(ctx: &ParsingContext, node: &NodeProto) -> Built {
     let labels = Labels::of(node, "classlabels_int64s")?;
-    let forest = Forest::of(ctx, node, "class", labels.len())?;
-    let first = forest.weights.first().context("no leaf has a weight")?.target;
-    let single = labels.len() == 2 && forest.weights.iter().all(|weight| weight.target == first);
-    let all_positive = forest.weights.iter().all(|weight| weight.value >= 0.0);
+    let forest = read_trees(ctx, node, "class", labels.len())?;
+    let single = labels.len() == 2 && forest.has_one_target();
     ensure!(
-        matches!(forest.base.len(), 0)
-            || forest.base.len() == labels.len()
-            || single && forest.base.len() == 1,
+        forest.base.is_empty() || forest.base.len() == labels.len() || single && forest.base.len() == 1,
         "{} base_values for {} classes",
         forest.base.len(),
         labels.len()
     );
     built(TreeClassifier {
-        forest,
         labels,
         post: PostTransform::of(node)?,
         single,
-        all_positive,
+        all_positive: forest.is_positive(),
+        forest,
     })
 }
 
 impl TreeClassifier {
-    /// Label of a row, and its transformed scores.
-    fn finish(&self, scores: &mut [f32], touched: &[bool]) -> usize {
-        if !self.single {
-            for (score, base) in scores.iter_mut().zip(&self.forest.base) {
-                *score += base;
+    /// The outputs for the scores of all rows.
+    fn answer<V: Real>(&self, scores: Scores<V>) -> TractResult<TVec<Tensor>> {
+        let classes = self.labels.len();
+        let Scores { mut values, touched } = scores;
+        let mut winners = Vec::with_capacity(values.len() / classes);
+        let mut answers = Vec::with_capacity(values.len());
+        for (scores, touched) in values
+            .chunks_exact_mut(classes)
+            .zip(touched.chunks_exact(classes))
+        {
+            let start = answers.len();
+            let (winner, transform) = if self.single {
+                self.pair(scores)
+            } else {
+                (self.winner(scores, touched), true)
+            };
+            winners.push(winner);
+            answers.extend(scores.iter().map(|score| f32::nearest((*score).into())));
+            if transform {
+                self.post.apply(&mut answers[start..]);
             }
-            // A class that nothing scored cannot win against negative scores.
-            let has_base = !self.forest.base.is_empty();
-            let entrants = scores.iter().zip(touched).map(|(score, touched)| {
-                if *touched || has_base {
-                    *score
-                } else {
-                    f32::NEG_INFINITY
-                }
-            });
-            let winner = argmax(entrants);
-            self.post.apply(scores);
-            return winner;
         }
+        self.labels.answer(&winners, answers, classes)
+    }
+
+    /// Adds the base values; the answer is the class with the largest score.
+    fn winner<V: Real>(&self, scores: &mut [V], touched: &[bool]) -> usize {
+        for (score, base) in scores.iter_mut().zip(&self.forest.base) {
+            *score += V::nearest(*base);
+        }
+        // A class that nothing scored cannot win against negative scores.
+        let has_base = !self.forest.base.is_empty();
+        let entrants = scores.iter().zip(touched).map(|(score, touched)| {
+            if *touched || has_base {
+                *score
+            } else {
+                V::nearest(f64::NEG_INFINITY)
+            }
+        });
+        argmax(entrants)
+    }
+
+    /// Makes a pair of the one score; the answer is the class, and whether the transform is applied.
+    fn pair<V: Real>(&self, scores: &mut [V]) -> (usize, bool) {
         // One of the two is zero: no leaf scores it.
-        let score = scores.iter().sum::<f32>() + self.forest.base.last().copied().unwrap_or(0.0);
+        let mut score = V::default();
+        for part in scores.iter() {
+            score += *part;
+        }
+        score += V::nearest(self.forest.base.last().copied().unwrap_or(0.0));
+        let score: f64 = score.into();
         let wins = score > if self.all_positive { 0.5 } else { 0.0 };
         let is_logistic = self.post == PostTransform::Logistic;
         let other = if self.all_positive && !is_logistic {
@@ -186,12 +225,11 @@ impl TreeClassifier {
         } else {
             -score
         };
-        scores.copy_from_slice(&[other, score]);
-        // No other transform is applied to a pair that was made from one score.
-        if is_logistic {
-            self.post.apply(scores);
+        for (slot, score) in scores.iter_mut().zip([other, score]) {
+            *slot = V::nearest(score);
         }
-        usize::from(wins)
+        // No other transform is applied to a pair that was made from one score.
+        (usize::from(wins), is_logistic)
     }
 }
 
@@ -205,29 +243,16 @@ impl Kernel for TreeClassifier {
     }
 
     fn facts(&self, inputs: &[Fact]) -> TractResult<TVec<Fact>> {
-        let rows = batch(&only(inputs)?.1)?;
-        Ok(tvec![
-            (self.labels.datum_type(), tvec![rows.clone()]),
-            (DatumType::F32, tvec![rows, self.labels.len().to_dim()]),
-        ])
+        Ok(self.labels.facts(batch(&only(inputs)?.1)?, self.labels.len()))
     }
 
     fn eval(&self, inputs: &[TValue]) -> TractResult<TVec<Tensor>> {
-        let rows = Rows::of(only(inputs)?)?;
-        self.forest.check(&rows)?;
-        let classes = self.labels.len();
-        let mut winners = Vec::with_capacity(rows.count);
-        let mut answers = vec![0.0; rows.count * classes];
-        let mut touched = vec![false; classes];
-        for (row, scores) in rows.iter().zip(answers.chunks_exact_mut(classes)) {
-            touched.fill(false);
-            self.forest.sum(row, scores, &mut touched);
-            winners.push(self.finish(scores, &touched));
+        let input = only(inputs)?;
+        if input.datum_type() == DatumType::F64 {
+            self.answer(self.forest.doubles(input, Aggregate::Sum)?)
+        } else {
+            self.answer(self.forest.singles(input, Aggregate::Sum)?)
         }
-        Ok(tvec![
-            self.labels.pick(&winners)?,
-            tensor_of(&[rows.count, classes], answers)?
-        ])
     }
 
     fn size_bytes(&self) -> usize {
