@@ -96,7 +96,7 @@ impl Server {
             _folder: folder,
         };
         eventually("readiness of stowage serve", START, async || {
-            Ok(server.page("/readyz").await.ok())
+            Ok(server.page("/ready").await.ok())
         })
         .await?;
         Ok(Self {
