@@ -13,7 +13,8 @@ use super::{load::Call, server::Serves};
 
 /// Percentiles that are kept.
 const PERCENTILES: [f64; 18] = [
-    1.0, 5.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0, 95.0, 98.0, 99.0, 99.5, 99.9, 99.99, 100.0,
+    1.0, 5.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0, 95.0, 98.0, 99.0, 99.5, 99.9, 99.99,
+    100.0,
 ];
 
 /// How long calls took, from the time for which they were scheduled. Milliseconds.
@@ -89,11 +90,7 @@ pub fn split(calls: &[Call], serves: &[Serves]) -> Split {
     Split {
         hits: took(hits),
         misses: took(misses),
-        late: Latencies::of(
-            calls
-                .iter()
-                .map(|call| call.sent.saturating_sub(call.scheduled)),
-        ),
+        late: Latencies::of(calls.iter().map(|call| call.sent.saturating_sub(call.scheduled))),
     }
 }
 
@@ -129,10 +126,7 @@ mod tests {
             sent: ms(sent),
             done: ms(done),
         };
-        let serves = [
-            Serves { model: 1, at: ms(50) },
-            Serves { model: 1, at: ms(90) },
-        ];
+        let serves = [Serves { model: 1, at: ms(50) }, Serves { model: 1, at: ms(90) }];
         let calls = [
             call(1, 0, 40, 60),
             call(1, 60, 61, 70),

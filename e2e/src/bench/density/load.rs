@@ -156,7 +156,9 @@ impl Caller {
                 let caller = Arc::clone(self);
                 calls.spawn(async move { models::check(model, &caller.call(model).await?) });
             }
-            let Some(ended) = calls.join_next().await else { break };
+            let Some(ended) = calls.join_next().await else {
+                break;
+            };
             ended??;
             done += 1;
         }

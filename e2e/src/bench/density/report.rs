@@ -125,7 +125,10 @@ impl Report {
             "## Density: {} models of {} bytes in one process, {} cores\n",
             self.models, self.model_bytes, self.cores
         )?;
-        writeln!(out, "| models in the folder | start | resident | `/metrics` | `/models.json` |")?;
+        writeln!(
+            out,
+            "| models in the folder | start | resident | `/metrics` | `/models.json` |"
+        )?;
         writeln!(out, "|--:|--:|--:|--:|--:|")?;
         for start in &self.starts {
             let page = |page: Page| format!("{:.1} ms, {:.1} kB", page.ms, page.bytes as f64 / 1e3);

@@ -153,11 +153,23 @@ mod tests {
         sorted.sort_unstable();
         assert_eq!(sorted, (0..50).collect::<Vec<_>>());
         let zipf = Zipf::new(50, 1.0);
-        let made = arrivals(1000.0, Duration::from_secs(10), &zipf, &order, &mut Random::new(3));
+        let made = arrivals(
+            1000.0,
+            Duration::from_secs(10),
+            &zipf,
+            &order,
+            &mut Random::new(3),
+        );
         assert!((9_500..10_500).contains(&made.len()), "{}", made.len());
         assert!(made.is_sorted_by_key(|arrival| arrival.at));
         assert!(made.iter().all(|arrival| arrival.at < Duration::from_secs(10)));
-        let again = arrivals(1000.0, Duration::from_secs(10), &zipf, &order, &mut Random::new(3));
+        let again = arrivals(
+            1000.0,
+            Duration::from_secs(10),
+            &zipf,
+            &order,
+            &mut Random::new(3),
+        );
         assert_eq!(made, again);
     }
 }
