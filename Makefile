@@ -1,6 +1,6 @@
 # A thin front door: the work is in scripts/ and in the crates.
 
-.PHONY: help test fmt clippy deny fuzz models bench
+.PHONY: help test fmt clippy deny fuzz models bench plots
 
 help:
 	@echo "make test    everything that must hold: format, lints, dependencies, builds, tests, 30 s of each fuzz target"
@@ -9,7 +9,8 @@ help:
 	@echo "make deny    bans, licenses and sources of the dependencies"
 	@echo "make fuzz    fuzz targets, FUZZ_SECONDS each (30)"
 	@echo "make models  train the example models again"
-	@echo "make bench   the router beside haproxy and nginx, then its parts; in release; prints tables"
+	@echo "make bench   the router beside haproxy and nginx, very many models, then the parts; in release; prints tables"
+	@echo "make plots   draw what the benches measured"
 
 test:
 	@scripts/test.sh
@@ -32,3 +33,6 @@ models:
 
 bench:
 	scripts/bench.sh
+
+plots:
+	scripts/plots.sh

@@ -22,9 +22,9 @@ struct Args {
     #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     models: u32,
 
-    /// Part of the models that fits into memory in the second half
-    #[arg(long, default_value_t = 0.5)]
-    fit: f64,
+    /// Percent of the models that fit into memory in the second half
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u8).range(1..=99))]
+    fit: u8,
 
     /// Calls at once
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=8_000))]
@@ -42,11 +42,6 @@ struct Args {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    anyhow::ensure!(
-        args.fit > 0.0 && args.fit < 1.0,
-        "--fit is between 0 and 1, not {}",
-        args.fit
-    );
     let program = std::env::current_exe()?.with_file_name("stowage");
     anyhow::ensure!(
         program.is_file(),
@@ -60,7 +55,7 @@ async fn main() -> anyhow::Result<()> {
         cores: std::thread::available_parallelism()?.get(),
         models,
         first: models / 10,
-        fit: (models as f64 * args.fit) as usize,
+        fit: models * usize::from(args.fit) / 100,
         streams: args.streams as usize,
         saturate: Duration::from_secs(10) / args.divide,
         open: Duration::from_secs(30) / args.divide,

@@ -11,10 +11,10 @@ use serde::Serialize;
 
 use super::{load::Call, server::Serves};
 
-/// Percentiles that are kept.
-const PERCENTILES: [f64; 18] = [
-    1.0, 5.0, 10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0, 80.0, 90.0, 95.0, 98.0, 99.0, 99.5, 99.9, 99.99,
-    100.0,
+/// Percentiles that are kept, in hundredths of a percent.
+const PERCENTILES: [usize; 18] = [
+    100, 500, 1000, 2000, 3000, 4000, 5000, 6000, 7000, 8000, 9000, 9500, 9800, 9900, 9950, 9990, 9999,
+    10_000,
 ];
 
 /// How long calls took, from the time for which they were scheduled. Milliseconds.
@@ -41,18 +41,18 @@ impl Latencies {
     pub fn of(times: impl Iterator<Item = Duration>) -> Self {
         let mut times: Vec<f64> = times.map(|time| time.as_secs_f64() * 1e3).collect();
         times.sort_by(f64::total_cmp);
-        let at = |percent: f64| {
-            let rank = (times.len() as f64 * percent / 100.0).ceil() as usize;
+        let at = |hundredths: usize| {
+            let rank = times.len().saturating_mul(hundredths).div_ceil(10_000);
             times.get(rank.max(1) - 1).copied().unwrap_or_default()
         };
         Self {
             count: times.len(),
             mean_ms: times.iter().sum::<f64>() / times.len().max(1) as f64,
-            p50_ms: at(50.0),
-            p99_ms: at(99.0),
-            p999_ms: at(99.9),
-            max_ms: at(100.0),
-            curve: PERCENTILES.map(|percent| (percent, at(percent))).to_vec(),
+            p50_ms: at(5000),
+            p99_ms: at(9900),
+            p999_ms: at(9990),
+            max_ms: at(10_000),
+            curve: PERCENTILES.map(|part| (part as f64 / 100.0, at(part))).to_vec(),
         }
     }
 }

@@ -9,7 +9,7 @@ use prost::Message;
 
 use crate::{client::frame, onnx::Dense};
 
-/// What every model is asked.
+/// What every model is asked: one row of eight numbers.
 const INPUT: [f32; Dense::INPUTS] = [1.0, 0.5, -1.0, 2.0, 0.25, 1.5, -0.5, 3.0];
 
 /// Name of the model with this number.
@@ -40,7 +40,7 @@ pub fn request(number: usize) -> Bytes {
     let input = InferInputTensor {
         name: "x".into(),
         datatype: "FP32".into(),
-        shape: vec![1, INPUT.len() as i64],
+        shape: vec![1, 8],
         ..Default::default()
     };
     let request = ModelInferRequest {

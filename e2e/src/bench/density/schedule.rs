@@ -29,8 +29,8 @@ impl Random {
     pub fn shuffled(&mut self, count: usize) -> Vec<usize> {
         let mut order: Vec<usize> = (0..count).collect();
         for last in (1..count).rev() {
-            let other = (self.bits() % (last as u64 + 1)) as usize;
-            order.swap(last, other);
+            let other = self.bits() % (last as u64 + 1);
+            order.swap(last, usize::try_from(other).unwrap_or(last));
         }
         order
     }

@@ -112,7 +112,7 @@ impl Server {
             .lines()
             .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))
             .with_context(|| format!("no metric {name}"))?;
-        Ok(value.trim().parse::<f64>()? as u64)
+        value.trim().parse().with_context(|| format!("{name} is {value}"))
     }
 
     /// Time and size of an admin page.
@@ -145,13 +145,12 @@ impl Server {
         let mut looks: Vec<u64> = Vec::new();
         loop {
             looks.push(self.process.resident_bytes()?);
-            let last = looks.get(looks.len().saturating_sub(LOOKS)..).unwrap_or_default();
-            let (least, most) = (last.iter().min(), last.iter().max());
-            if let (Some(least), Some(most)) = (least, most)
-                && (last.len() == LOOKS && (most - least) as f64 <= *most as f64 * STEADY
+            let latest = looks.get(looks.len().saturating_sub(LOOKS)..).unwrap_or_default();
+            if let (Some(low), Some(high)) = (latest.iter().min(), latest.iter().max())
+                && (latest.len() == LOOKS && (high - low) as f64 <= *high as f64 * STEADY
                     || Instant::now() > end)
             {
-                return Ok(*most);
+                return Ok(*high);
             }
             sleep(LOOK).await;
         }

@@ -124,24 +124,24 @@ impl Plan {
         &self,
         folder: &Path,
         order: &[usize],
-        counted: u64,
+        model_size: u64,
         report: &mut Report,
     ) -> anyhow::Result<()> {
         let before = report.open.first().context("nothing was measured before")?;
         let (rate, exponent) = (before.rate, before.exponent);
-        let room = (counted * self.fit as u64).max(LEAST_ROOM);
-        let fit = (room / counted.max(1)) as usize;
+        let room = (model_size * self.fit as u64).max(LEAST_ROOM);
+        let fit = usize::try_from(room / model_size.max(1))?;
         let (server, _) = self.start(folder, self.models, room).await?;
         let caller = Caller::connect(server.grpc, self.models).await?;
-        let (popular, rare) = order.split_at(fit.min(order.len()));
+        let (hot, cold) = order.split_at(fit.min(order.len()));
         // The most popular last: they have been used last.
-        let mut backwards = popular.to_vec();
+        let mut backwards = hot.to_vec();
         backwards.reverse();
         load(&server, &caller, &backwards).await?;
         caller.visit(&backwards, LOADERS).await?;
         for (name, storm) in [
             ("misses among them", &[][..]),
-            ("as many loads as it can beside", rare),
+            ("as many loads as it can beside", cold),
         ] {
             let mix = Mix {
                 name,
@@ -219,13 +219,13 @@ impl Plan {
         let waited = "modelmesh_cache_miss_milliseconds_count";
         let waited_before = server.metric(waited).await?;
         let (begun, epoch) = (Instant::now(), SystemTime::now());
-        let open = caller.open_loop(calls.into(), self.streams, begun);
+        let answers = caller.open_loop(calls.into(), self.streams, begun);
         let calls = tokio::select! {
-            calls = open => calls?,
+            calls = answers => calls?,
             ended = storm_of(caller, storm) => ended?,
         };
         let seconds = begun.elapsed().as_secs_f64();
-        let serves = server.serves(log, epoch)?;
+        let loads = server.serves(log, epoch)?;
         let open = Open {
             name,
             fit,
@@ -233,9 +233,9 @@ impl Plan {
             streams: self.streams,
             seconds,
             exponent,
-            loads_per_second: serves.len() as f64 / seconds,
+            loads_per_second: loads.len() as f64 / seconds,
             waited: server.metric(waited).await? - waited_before,
-            split: split(&calls, &serves),
+            split: split(&calls, &loads),
             resident_bytes: server.memory().await?,
         };
         eprintln!(
