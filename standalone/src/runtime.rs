@@ -83,13 +83,17 @@ impl Runtime for InProcess {
             model_key: key.clone(),
         };
         Box::pin(async move {
-            let loaded = within(timeout, self.loads.run(self.runtime.load(&request))).await;
+            let runtime = self.runtime.clone();
+            let load = self.loads.run(async move { runtime.load(&request).await });
+            let loaded = within(timeout, load).await;
             loaded.map_err(|status| presented(id, &self.folder, &status))
         })
     }
 
     fn unload<'a>(&'a self, id: &'a ModelId, timeout: Duration) -> BoxFuture<'a, Result<(), Status>> {
-        Box::pin(within(timeout, self.loads.run(self.runtime.unload(id))))
+        let (runtime, id) = (self.runtime.clone(), id.clone());
+        let unload = self.loads.run(async move { runtime.unload(&id).await });
+        Box::pin(within(timeout, unload))
     }
 
     fn predict_size<'a>(
@@ -104,7 +108,11 @@ impl Runtime for InProcess {
             model_path: path.clone(),
             model_key: key.clone(),
         };
-        Box::pin(async move { self.loads.run(self.runtime.predict_size(&request)).await })
+        let runtime = self.runtime.clone();
+        Box::pin(
+            self.loads
+                .run(async move { runtime.predict_size(&request).await }),
+        )
     }
 
     fn model_size<'a>(&'a self, id: &'a ModelId) -> BoxFuture<'a, Result<u64, Status>> {
