@@ -1,6 +1,6 @@
 # A thin front door: the work is in scripts/ and in the crates.
 
-.PHONY: help test fmt clippy deny fuzz models docs-tables bench
+.PHONY: help test fmt clippy deny fuzz models docs-tables bench plots
 
 help:
 	@echo "make test    everything that must hold: format, lints, dependencies, builds, tests, 30 s of each fuzz target"
@@ -10,7 +10,8 @@ help:
 	@echo "make fuzz    fuzz targets, FUZZ_SECONDS each (30)"
 	@echo "make models  train the example models again"
 	@echo "make docs-tables  write the tables of docs/onnx.md anew, from the code"
-	@echo "make bench   the router beside haproxy and nginx, then its parts; in release; prints tables"
+	@echo "make bench   the router beside haproxy and nginx, very many models, then the parts; in release; prints tables"
+	@echo "make plots   draw what the benches measured"
 
 test:
 	@scripts/test.sh
@@ -36,3 +37,6 @@ docs-tables:
 
 bench:
 	scripts/bench.sh
+
+plots:
+	scripts/plots.sh

@@ -5,6 +5,7 @@
 //! ways are interleaved, so that a noisy machine is noisy for all, and the median of each is shown. CPU time per call
 //! of the proxy is measured beside: it hardly depends on what else runs.
 
+pub mod density;
 pub mod load;
 pub mod report;
 pub mod servers;

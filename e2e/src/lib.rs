@@ -3,4 +3,5 @@
 pub mod backend;
 pub mod bench;
 pub mod client;
+pub mod onnx;
 pub mod process;

@@ -123,6 +123,18 @@ impl Process {
         self.memory("VmHWM:")
     }
 
+    /// CPU time so far, of all its threads that live, in seconds.
+    pub fn cpu_seconds(&self) -> anyhow::Result<f64> {
+        let mut nanoseconds = 0.0;
+        for thread in fs::read_dir(format!("/proc/{}/task", self.id()))? {
+            // Time on the CPU, time in the queue, slices; exact, unlike the ticks of /proc/PID/stat.
+            let text = fs::read_to_string(thread?.path().join("schedstat"))?;
+            let on_cpu = text.split_whitespace().next().context("empty schedstat")?;
+            nanoseconds += on_cpu.parse::<f64>()?;
+        }
+        Ok(nanoseconds / 1e9)
+    }
+
     fn memory(&self, field: &str) -> anyhow::Result<u64> {
         let path = format!("/proc/{}/status", self.id());
         let text = fs::read_to_string(&path).with_context(|| format!("read {path}"))?;

@@ -13,6 +13,10 @@ use router::{
 };
 use tonic::Status;
 
+/// The allocator of the programs: where it puts things decides which of them share a cache line.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const MODELS: [usize; 2] = [1, 20_000];
 const THREADS: [usize; 2] = [1, 2];
 

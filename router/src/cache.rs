@@ -234,7 +234,12 @@ impl Cache {
         self.wait(id, &mut place).await.map(drop)
     }
 
-    /// Unregistered, or unloaded on request: lets no new request in; unloads once the ones in flight are done.
+    /// Unloaded on request: lets no new request in; unloads once the ones in flight are done. Forgets a failure.
+    pub fn unload(&self, id: &str) {
+        self.with_core(|core, now| core.copies.discard(id, now));
+    }
+
+    /// Unregistered: as [`Cache::unload`], and forgets what is known of the model.
     pub fn remove(&self, id: &str) {
         self.with_core(|core, now| core.copies.remove(id, now));
         self.metrics.remove_model(id);

@@ -183,7 +183,7 @@ impl Mesh {
                 .resolve(name, kind)
                 .is_none_or(|now| !Arc::ptr_eq(&now.spec, &found.spec));
             if !moved && !matches!(err, CacheError::Removed { .. }) {
-                return Err(err.status());
+                return Err(err.named(name).status());
             }
         }
         Err(Status::unavailable(format!(

@@ -13,6 +13,7 @@ pub mod args;
 pub mod banner;
 pub mod client;
 pub mod config;
+pub mod loads;
 pub mod memory;
 pub mod models;
 pub mod names;

@@ -2,6 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -14,21 +15,23 @@ use router::{
 };
 use tonic::Status;
 
-use crate::models::name;
+use crate::{loads::Loads, models::name};
 
 /// Loads models in this process.
 #[derive(Clone, Debug)]
 pub struct InProcess {
     runtime: OnnxRuntime,
+    loads: Arc<Loads>,
     /// The models folder, by its real path.
     folder: PathBuf,
 }
 
 impl InProcess {
-    /// The router's view of `runtime`, which loads from `folder`.
-    pub fn new(runtime: OnnxRuntime, folder: &Path) -> Self {
+    /// The router's view of `runtime`, which loads from `folder`, on the threads of `loads`.
+    pub fn new(runtime: OnnxRuntime, loads: Loads, folder: &Path) -> Self {
         Self {
             runtime,
+            loads: Arc::new(loads),
             folder: folder.canonicalize().unwrap_or_else(|_| folder.to_owned()),
         }
     }
@@ -80,13 +83,17 @@ impl Runtime for InProcess {
             model_key: key.clone(),
         };
         Box::pin(async move {
-            let loaded = within(timeout, self.runtime.load(&request)).await;
+            let runtime = self.runtime.clone();
+            let load = self.loads.run(async move { runtime.load(&request).await });
+            let loaded = within(timeout, load).await;
             loaded.map_err(|status| presented(id, &self.folder, &status))
         })
     }
 
     fn unload<'a>(&'a self, id: &'a ModelId, timeout: Duration) -> BoxFuture<'a, Result<(), Status>> {
-        Box::pin(within(timeout, self.runtime.unload(id)))
+        let (runtime, id) = (self.runtime.clone(), id.clone());
+        let unload = self.loads.run(async move { runtime.unload(&id).await });
+        Box::pin(within(timeout, unload))
     }
 
     fn predict_size<'a>(
@@ -101,7 +108,11 @@ impl Runtime for InProcess {
             model_path: path.clone(),
             model_key: key.clone(),
         };
-        Box::pin(async move { self.runtime.predict_size(&request).await })
+        let runtime = self.runtime.clone();
+        Box::pin(
+            self.loads
+                .run(async move { runtime.predict_size(&request).await }),
+        )
     }
 
     fn model_size<'a>(&'a self, id: &'a ModelId) -> BoxFuture<'a, Result<u64, Status>> {

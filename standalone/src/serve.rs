@@ -3,7 +3,6 @@
 use std::{
     io::{self, Write as _},
     net::SocketAddr,
-    num::NonZeroUsize,
     path::{Path, PathBuf},
     pin::pin,
     sync::Arc,
@@ -36,7 +35,12 @@ use tokio::net::TcpListener;
 use tonic::codec::CompressionEncoding;
 
 use crate::{
-    banner::Banner, config::Config, names::StableNames, registry::MeshRegistry, runtime::InProcess,
+    banner::Banner,
+    config::Config,
+    loads::{self, Loads},
+    names::StableNames,
+    registry::MeshRegistry,
+    runtime::InProcess,
     watch::Watch,
 };
 
@@ -45,9 +49,6 @@ const GRACE: Duration = Duration::from_secs(30);
 
 /// Time a model may take to load. Reading and preparing gigabytes from a slow disk ends well before.
 const LOAD_TIMEOUT: Duration = Duration::from_mins(3);
-
-/// Loads at once. They are bound to one core each, and requests want the others.
-const MAX_LOADS: usize = 4;
 
 /// Largest message in bytes, both ways, as `ModelMesh` has it.
 const MAX_MESSAGE: usize = 16 << 20;
@@ -169,9 +170,8 @@ fn onnx_runtime(
     engine: EngineChoice,
     ort_library: Option<PathBuf>,
 ) -> anyhow::Result<OnnxRuntime> {
-    let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let options = OnnxOptions {
-        loading_concurrency: u32::try_from(cores.min(MAX_LOADS)).unwrap_or(1),
+        loading_concurrency: u32::try_from(loads::at_once()).unwrap_or(1),
         load_timeout: LOAD_TIMEOUT,
         models_root: Some(models.to_owned()),
         max_message_bytes: MAX_MESSAGE,
@@ -188,9 +188,10 @@ async fn start_router(
     metrics: Metrics,
     readiness: Readiness,
 ) -> anyhow::Result<Router> {
+    let loads = Loads::new().context("start the threads of loads")?;
     let setup = Setup {
         upstream: Upstream::Local(local_service(inference_service(onnx.clone()))),
-        runtime: Arc::new(InProcess::new(onnx, models)),
+        runtime: Arc::new(InProcess::new(onnx, loads, models)),
         cache: CacheOptions::default(),
         mesh: MeshOptions::default(),
         plane: PlaneOptions {

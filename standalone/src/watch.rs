@@ -21,11 +21,7 @@ use tokio::{task, time::Instant};
 use tonic::Status;
 use tracing::{info, warn};
 
-use crate::models::{
-    Model, Models, Scan, count,
-    plan::{self, Operation},
-    walk,
-};
+use crate::models::{Model, Models, Scan, count, plan::Operation, walk};
 use events::Events;
 use settle::Settle;
 
@@ -110,7 +106,7 @@ impl<R: Registry> Watch<R> {
         };
         let scan = watch.scan().await?;
         // Nobody asked for anything yet: there is nothing to protect by waiting for files to be quiet.
-        watch.carry_out(plan::diff(&Models::new(), &scan.models)).await;
+        watch.register(&scan.models).await;
         watch.started = true;
         info!(models = count(watch.models()), folder = %watch.root.display(), "models found");
         Ok(watch)
@@ -226,6 +222,19 @@ impl<R: Registry> Watch<R> {
         Ok(scan)
     }
 
+    /// Registers everything, of which nothing is known yet. What is refused is tried again at the next look.
+    async fn register(&mut self, models: &Models) {
+        let mut registered = Vec::with_capacity(models.len());
+        for (name, model) in models {
+            match self.set(name, model).await {
+                Ok(()) => registered.push((name.clone(), model.clone())),
+                Err(status) => refused(name, &status),
+            }
+        }
+        // Made of all of them at once, the map has no room between them that is never used.
+        self.settle.start_with(registered.into_iter().collect());
+    }
+
     /// Returns whether something failed.
     async fn carry_out(&mut self, operations: Vec<Operation>) -> bool {
         let mut failed = false;
@@ -238,7 +247,7 @@ impl<R: Registry> Watch<R> {
                 Ok(()) => self.settle.applied(operation),
                 Err(status) => {
                     failed = true;
-                    warn!(vmodel = operation.name(), error = %status.message(), "change of a model was refused");
+                    refused(operation.name(), &status);
                 }
             }
         }
@@ -301,6 +310,10 @@ impl<R: Registry> Watch<R> {
     fn now_ms(&self) -> u64 {
         u64::try_from(self.epoch.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
+}
+
+fn refused(name: &str, status: &Status) {
+    warn!(vmodel = name, error = %status.message(), "change of a model was refused");
 }
 
 #[cfg(test)]

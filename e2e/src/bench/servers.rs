@@ -174,14 +174,7 @@ impl Server {
 
     /// CPU time so far, of all its threads, in seconds.
     pub fn cpu_seconds(&self) -> anyhow::Result<f64> {
-        let mut nanoseconds = 0.0;
-        for thread in fs::read_dir(format!("/proc/{}/task", self.process.id()))? {
-            // Time on the CPU, time in the queue, slices; exact, unlike the ticks of /proc/PID/stat.
-            let text = fs::read_to_string(thread?.path().join("schedstat"))?;
-            let on_cpu = text.split_whitespace().next().context("empty schedstat")?;
-            nanoseconds += on_cpu.parse::<f64>()?;
-        }
-        Ok(nanoseconds / 1e9)
+        self.process.cpu_seconds()
     }
 }
 

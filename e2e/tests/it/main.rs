@@ -8,6 +8,7 @@ mod bad_input;
 mod bad_models;
 mod clients;
 mod command_line;
+mod density;
 mod docs;
 mod eviction;
 mod examples;

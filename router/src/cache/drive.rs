@@ -27,6 +27,13 @@ use crate::{
 
 type Answer = Result<Option<Lease>, Refusal>;
 
+/// What is done once the lock is released.
+#[derive(Default)]
+struct Out {
+    notes: Vec<(ModelId, Note)>,
+    answers: Vec<(Option<oneshot::Sender<Answer>>, Answer)>,
+}
+
 /// What the lock guards.
 pub(super) struct Core {
     pub(super) copies: Copies,
@@ -51,15 +58,16 @@ impl Core {
 impl Cache {
     /// Tells the state machine something, and does what it decides.
     ///
-    /// Answers go out after the lock is released: an answer that nobody takes is a lease that ends, which locks again.
+    /// Answers and notes go out after the lock is released: an answer that nobody takes is a lease that ends, which locks
+    /// again, and whoever reads the log may be slow.
     pub(super) fn with_core<R>(&self, event: impl FnOnce(&mut Core, u64) -> R) -> R {
-        let mut answers = Vec::new();
+        let mut out = Out::default();
         let result = {
             let mut core = self.core.lock();
             let before = core.copies.next_deadline();
             let result = event(&mut core, self.clock.now_ms());
             while let Some(action) = core.copies.next_action() {
-                self.perform(&mut core, action, &mut answers);
+                self.perform(&mut core, action, &mut out);
             }
             if core.copies.next_deadline() != before {
                 self.timer.notify_one();
@@ -69,7 +77,10 @@ impl Cache {
             }
             result
         };
-        for (sender, answer) in answers {
+        for (id, note) in &out.notes {
+            self.note(id, note);
+        }
+        for (sender, answer) in out.answers {
             if let Some(sender) = sender {
                 // Whoever waited may have gone at this very moment; the lease inside ends here then.
                 let _gone = sender.send(answer);
@@ -78,12 +89,7 @@ impl Cache {
         result
     }
 
-    fn perform(
-        &self,
-        core: &mut Core,
-        action: Action,
-        answers: &mut Vec<(Option<oneshot::Sender<Answer>>, Answer)>,
-    ) {
+    fn perform(&self, core: &mut Core, action: Action, out: &mut Out) {
         match action {
             Action::Predict(gate, spec) => self.predict(core, gate, spec),
             Action::Load(gate, spec) => self.load(core, gate, spec),
@@ -93,7 +99,7 @@ impl Cache {
                     task.abort();
                 }
             }
-            Action::Unload(gate) => self.unload(core, gate),
+            Action::Unload(gate) => self.end(core, gate),
             Action::Serve(gate) => {
                 self.serving.pin().insert(gate.id().clone(), gate);
             }
@@ -102,9 +108,9 @@ impl Cache {
             }
             Action::Wake(ticket, result) => {
                 let answer = result.map(|gate| gate.map(|gate| Lease { gate }));
-                answers.push((core.tickets.remove(&ticket), answer));
+                out.answers.push((core.tickets.remove(&ticket), answer));
             }
-            Action::Note(id, note) => self.note(&id, &note),
+            Action::Note(id, note) => out.notes.push((id, note)),
         }
     }
 
@@ -179,7 +185,7 @@ impl Cache {
         core.running.insert(generation, task);
     }
 
-    fn unload(&self, core: &mut Core, gate: Arc<Gate>) {
+    fn end(&self, core: &mut Core, gate: Arc<Gate>) {
         let generation = gate.generation();
         let (runtime, timeout) = (self.runtime.clone(), self.options.unload_timeout);
         let load = core.running.remove(&generation);

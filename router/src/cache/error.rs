@@ -153,6 +153,26 @@ impl CacheError {
         }
     }
 
+    /// The same error for those who know the model by this name.
+    #[must_use]
+    pub fn named(mut self, name: &str) -> Self {
+        match &mut self {
+            Self::TooLarge { id, .. }
+            | Self::LoadTimeout { id, .. }
+            | Self::WaitTimeout { id, .. }
+            | Self::Overloaded { id }
+            | Self::NotWorthIt { id }
+            | Self::NotLoading { id }
+            | Self::Removed { id } => name.clone_into(id),
+            // What the runtime says, and what is about no single model.
+            Self::LoadFailed { .. }
+            | Self::TooManyWaiting { .. }
+            | Self::QueueFull { .. }
+            | Self::ShuttingDown => {}
+        }
+        self
+    }
+
     /// What clients of `ModelMesh` get.
     pub fn status(&self) -> Status {
         Status::new(self.code(), self.to_string())

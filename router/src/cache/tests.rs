@@ -44,6 +44,45 @@ fn state(cache: &Cache, id: &str) -> CopyState {
 }
 
 #[tokio::test]
+async fn an_unload_on_request_keeps_what_is_known_and_a_removal_does_not() {
+    let fake = Fake::new(100);
+    let cache = cache(&fake, CacheOptions::default()).await;
+    drop(acquire(&cache, "a").await.unwrap());
+    let used = cache.copy("a").unwrap().last_used_ms;
+    assert!(used > 0);
+    cache.unload("a");
+    soon(fake.until("unload a", 1)).await;
+    let copy = cache.copy("a").unwrap();
+    assert_eq!((copy.loads, copy.last_used_ms), (1, used));
+    drop(acquire(&cache, "a").await.unwrap());
+    assert_eq!(cache.copy("a").unwrap().loads, 2);
+    cache.remove("a");
+    let forgotten = async {
+        while cache.copy("a").is_some() {
+            tokio::task::yield_now().await;
+        }
+    };
+    soon(forgotten).await;
+}
+
+#[test]
+fn errors_speak_of_the_name_that_they_are_told() {
+    let err = CacheError::TooLarge {
+        id: "m@0123456789abcdef".into(),
+        size_bytes: 2,
+        capacity_bytes: 1,
+    };
+    let wanted = "model m needs 2 bytes, more than the 1 bytes this runtime can use";
+    assert_eq!(err.named("m").to_string(), wanted);
+    let said = CacheError::LoadFailed {
+        message: "no luck".into(),
+        at_ms: 1,
+        retry_at_ms: 2,
+    };
+    assert_eq!(said.clone().named("m"), said);
+}
+
+#[tokio::test]
 async fn concurrent_misses_of_one_model_cause_one_load() {
     let fake = Fake::new(100);
     fake.hold("load a");

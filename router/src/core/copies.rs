@@ -16,7 +16,7 @@ mod unload;
 mod view;
 
 use std::{
-    collections::{BTreeSet, HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, HashSet, VecDeque},
     sync::{Arc, Weak},
 };
 
@@ -243,6 +243,8 @@ pub struct Copies {
     cache: WeightedCache,
     queue: LoadQueue,
     models: HashMap<ModelId, Model>,
+    /// Every model with a failure, and perhaps some that had one.
+    failed: HashSet<ModelId>,
     held: HashMap<Generation, Copy>,
     /// Copies that wait for memory, in the order in which they get it.
     waiting: VecDeque<Generation>,
@@ -263,6 +265,7 @@ impl Copies {
             limits,
             home,
             models: HashMap::new(),
+            failed: HashSet::new(),
             held: HashMap::new(),
             waiting: VecDeque::new(),
             waiters: HashMap::new(),
@@ -341,6 +344,7 @@ impl Copies {
         let gone = |model: &Model| model.removed && model.current.is_none() && model.leaving.is_none();
         if self.models.get(id.as_str()).is_some_and(gone) {
             self.models.remove(id.as_str());
+            self.failed.remove(id.as_str());
         }
     }
 }

@@ -86,8 +86,8 @@ pub struct Listed {
 pub struct Registry {
     models: BTreeMap<ModelId, Arc<ModelRecord>>,
     vmodels: BTreeMap<VModelId, Arc<VModelRecord>>,
-    /// Every (model, vmodel that points to it): `refs` of a record is the number of its pairs.
-    pointers: BTreeSet<(ModelId, VModelId)>,
+    /// Pairs of a model and a vmodel that points to it, beyond the one in the model's record. `refs` counts both.
+    more_pointers: BTreeSet<(ModelId, VModelId)>,
     limits: Limits,
     default_owner: Box<str>,
     /// Number of the last transition, to tell a transition from the one that replaced it.
@@ -100,7 +100,7 @@ impl Registry {
         Self {
             models: BTreeMap::new(),
             vmodels: BTreeMap::new(),
-            pointers: BTreeSet::new(),
+            more_pointers: BTreeSet::new(),
             limits,
             default_owner: default_owner.into(),
             transitions: 0,
@@ -205,7 +205,7 @@ impl Registry {
             .map(|(id, record)| Listed {
                 id: id.clone(),
                 record: Arc::clone(record),
-                vmodel: (record.refs > 0).then(|| self.server_of(id)).flatten(),
+                vmodel: self.server_of(id, record),
             })
             .collect()
     }
@@ -221,17 +221,27 @@ impl Registry {
     }
 
     /// First vmodel that serves this model now.
-    fn server_of(&self, id: &ModelId) -> Option<VModelId> {
-        self.pointers
-            .range((id.clone(), VModelId::from(""))..)
-            .take_while(|(model, _)| model == id)
-            .map(|(_, vmodel)| vmodel)
-            .find(|vmodel| {
-                self.vmodels
-                    .get(*vmodel)
-                    .is_some_and(|record| record.active == *id)
-            })
+    fn server_of(&self, id: &ModelId, record: &ModelRecord) -> Option<VModelId> {
+        let serves = |vmodel: &&VModelId| {
+            self.vmodels
+                .get(*vmodel)
+                .is_some_and(|record| record.active == *id)
+        };
+        let more = (record.refs > 1).then(|| self.more_pointers_to(id));
+        record
+            .pointer
+            .iter()
+            .chain(more.into_iter().flatten())
+            .filter(serves)
+            .min()
             .cloned()
+    }
+
+    fn more_pointers_to(&self, id: &ModelId) -> impl Iterator<Item = &VModelId> {
+        self.more_pointers
+            .range((id.clone(), VModelId::from(""))..)
+            .take_while(move |(model, _)| model == id)
+            .map(|(_, vmodel)| vmodel)
     }
 
     fn insert_model(

@@ -107,11 +107,11 @@ impl Mesh {
             .resolve(name, Kind::Either)
             .ok_or_else(|| not_found(Kind::Either))?;
         self.forgive(&found.id);
-        self.load(&found, None).map_err(|err| err.status())?;
-        self.cache
-            .wait_loaded(&found.id)
-            .await
-            .map_err(|err| err.status())
+        let loaded = match self.load(&found, None) {
+            Ok(()) => self.cache.wait_loaded(&found.id).await,
+            refused => refused,
+        };
+        loaded.map_err(|err| err.named(name).status())
     }
 
     /// Drops the copies that this name and its versions lead to; the models stay registered.
@@ -119,10 +119,10 @@ impl Mesh {
         let found = self
             .resolve(name, Kind::Either)
             .ok_or_else(|| not_found(Kind::Either))?;
-        self.cache.remove(&found.id);
+        self.cache.unload(&found.id);
         for version in self.versions(name) {
             if let Some(found) = self.resolve(&version, Kind::Either) {
-                self.cache.remove(&found.id);
+                self.cache.unload(&found.id);
             }
         }
         Ok(())
@@ -160,7 +160,7 @@ impl Mesh {
     pub(super) fn forgive(&self, id: &ModelId) {
         let failure = self.cache.copy(id).and_then(|copy| copy.failure);
         if failure.is_some_and(|failure| now_ms().saturating_sub(failure.at_ms) >= RETRY_AT_ONCE_AFTER_MS) {
-            self.cache.remove(id);
+            self.cache.unload(id);
         }
     }
 

@@ -44,6 +44,12 @@ impl Settle {
         }
     }
 
+    /// All of these have been carried out, and nothing else.
+    pub fn start_with(&mut self, models: Models) {
+        self.applied = models;
+        self.pending.clear();
+    }
+
     /// What has been carried out.
     pub fn models(&self) -> &Models {
         &self.applied

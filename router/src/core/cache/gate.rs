@@ -27,13 +27,24 @@ pub trait Home: Send + Sync {
 }
 
 /// The door of one loaded copy. Entering and leaving are one atomic operation each; no lock, no allocation.
+///
+/// What every request touches is one cache line, together with the counts of the [`Arc`](std::sync::Arc) around it: with
+/// tens of thousands of models each of them is cold, and a cold line costs more than all the rest.
 pub struct Gate {
-    id: ModelId,
-    generation: Generation,
     state: AtomicU64,
     last_used: AtomicU64,
+    id: ModelId,
+    rest: Box<Rest>,
     /// Requests that may be inside at once; 0 = any number.
     limit: AtomicU32,
+}
+
+/// The two counts of an `Arc` come on top.
+const _: () = assert!(size_of::<Gate>() <= 64 - 2 * size_of::<usize>());
+
+/// What is not needed to enter and leave.
+struct Rest {
+    generation: Generation,
     home: Weak<dyn Home>,
     /// The id as headers, made for the first request.
     id_headers: OnceLock<IdHeaders>,
@@ -43,19 +54,21 @@ impl Gate {
     /// A gate that is open, with nobody inside.
     pub fn new(id: ModelId, generation: Generation, last_used: u64, home: Weak<dyn Home>) -> Self {
         Self {
-            id,
-            generation,
             state: AtomicU64::new(0),
             last_used: AtomicU64::new(last_used),
+            id,
+            rest: Box::new(Rest {
+                generation,
+                home,
+                id_headers: OnceLock::new(),
+            }),
             limit: AtomicU32::new(0),
-            home,
-            id_headers: OnceLock::new(),
         }
     }
 
     /// The id as headers.
     pub fn id_headers(&self) -> &IdHeaders {
-        self.id_headers.get_or_init(|| IdHeaders::of(&self.id))
+        self.rest.id_headers.get_or_init(|| IdHeaders::of(&self.id))
     }
 
     /// The model behind the gate.
@@ -65,7 +78,7 @@ impl Gate {
 
     /// The load that made this copy.
     pub fn generation(&self) -> Generation {
-        self.generation
+        self.rest.generation
     }
 
     /// Takes a place inside, unless the gate is closed, full, or others wait in front of it.
@@ -108,9 +121,9 @@ impl Gate {
         let before = self.state.fetch_sub(1, Ordering::AcqRel);
         debug_assert!(before & COUNT > 0, "left more often than entered");
         if before & (CLOSED | CONTENDED) != 0
-            && let Some(home) = self.home.upgrade()
+            && let Some(home) = self.rest.home.upgrade()
         {
-            home.left(self.generation);
+            home.left(self.rest.generation);
         }
     }
 
@@ -162,7 +175,7 @@ impl fmt::Debug for Gate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Gate")
             .field("id", &self.id)
-            .field("generation", &self.generation)
+            .field("generation", &self.rest.generation)
             .field("in_flight", &self.in_flight())
             .field("closed", &self.is_closed())
             .finish_non_exhaustive()

@@ -282,6 +282,7 @@ impl Copies {
         };
         if let Some(model) = self.models.get_mut(id.as_str()) {
             model.failure = Some(failure.clone());
+            self.failed.insert(id.clone());
         }
         self.note(id, Note::LoadFailed { cause });
         Refusal::Failed(failure)

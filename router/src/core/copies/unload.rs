@@ -25,12 +25,19 @@ impl Copies {
         self.advance(now);
     }
 
-    /// The model is not known any more, or is not wanted here: no new requests, and no copy once the last one is done.
+    /// The model is not known any more: as [`Copies::discard`], and what is known of it goes with its last copy.
     pub fn remove(&mut self, id: &str, now: u64) {
+        if let Some(model) = self.models.get_mut(id) {
+            model.removed = true;
+        }
+        self.discard(id, now);
+    }
+
+    /// The model stays known, its copy goes: no new requests, and no copy once the last one is done.
+    pub fn discard(&mut self, id: &str, now: u64) {
         let Some(model) = self.models.get_mut(id) else {
             return;
         };
-        model.removed = true;
         model.failure = None;
         let current = model.current;
         let Some((id, _)) = self.models.get_key_value(id) else {

@@ -76,10 +76,18 @@ impl Copies {
         self.waiters.len()
     }
 
-    /// Models with a failure that is remembered. Looks at every model.
-    pub fn failed_count(&self, now: u64) -> usize {
-        let failures = self.models.values().filter_map(|model| model.failure.as_ref());
-        failures.filter(|failure| !self.expired(failure, now)).count()
+    /// Models with a failure that is remembered.
+    pub fn failed_count(&mut self, now: u64) -> usize {
+        let mut failed = std::mem::take(&mut self.failed);
+        failed.retain(|id| {
+            let failure = self
+                .models
+                .get(id.as_str())
+                .and_then(|model| model.failure.as_ref());
+            failure.is_some_and(|failure| !self.expired(failure, now))
+        });
+        self.failed = failed;
+        self.failed.len()
     }
 
     /// Whether a model serves.

@@ -66,6 +66,8 @@ pub struct ModelRecord {
     pub last_used: u64,
     /// Number of vmodels that have this model as active or target.
     pub refs: u32,
+    /// One of them; the registry knows the others. Few models have any.
+    pub(super) pointer: Option<VModelId>,
     /// It goes when the last vmodel stops pointing to it.
     pub auto_delete: bool,
 }
@@ -76,6 +78,7 @@ impl ModelRecord {
             spec: Arc::new(spec),
             last_used,
             refs: 0,
+            pointer: None,
             auto_delete,
         }
     }

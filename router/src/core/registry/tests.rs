@@ -646,7 +646,7 @@ proptest! {
                 prop_assert_eq!(usize::try_from(record.refs).unwrap(), references, "references of {}", id);
                 prop_assert_eq!(view.models[id].refs, record.refs);
                 prop_assert!(!(record.auto_delete && record.refs == 0), "{} should be gone", id);
-                let pairs = registry.pointers.iter().filter(|(model, _)| model == id).count();
+                let pairs = record.pointer.iter().chain(registry.more_pointers_to(id)).count();
                 prop_assert_eq!(pairs, references);
             }
             for (id, record) in &registry.vmodels {

@@ -275,33 +275,38 @@ impl Registry {
     }
 
     fn add_pointer(&mut self, model: &ModelId, id: &VModelId, changes: &mut Vec<Change>) {
-        if self.pointers.insert((model.clone(), id.clone()))
-            && let Some(record) = self.models.get(model)
-        {
-            let record = ModelRecord {
-                refs: record.refs.saturating_add(1),
-                ..ModelRecord::clone(record)
-            };
-            self.put_model(model, record, changes);
-        }
-    }
-
-    fn remove_pointer(&mut self, model: &ModelId, id: &VModelId, changes: &mut Vec<Change>) {
-        if !self.pointers.remove(&(model.clone(), id.clone())) {
-            return;
-        }
         let Some(record) = self.models.get(model) else {
             return;
         };
-        let refs = record.refs.saturating_sub(1);
-        if refs == 0 && record.auto_delete {
+        let mut record = ModelRecord::clone(record);
+        match &record.pointer {
+            Some(known) if known == id => return,
+            Some(_) if !self.more_pointers.insert((model.clone(), id.clone())) => return,
+            Some(_) => {}
+            None => record.pointer = Some(id.clone()),
+        }
+        record.refs = record.refs.saturating_add(1);
+        self.put_model(model, record, changes);
+    }
+
+    fn remove_pointer(&mut self, model: &ModelId, id: &VModelId, changes: &mut Vec<Change>) {
+        let Some(record) = self.models.get(model) else {
+            return;
+        };
+        let mut record = ModelRecord::clone(record);
+        if record.pointer.as_ref() == Some(id) {
+            record.pointer = self.more_pointers_to(model).next().cloned();
+            if let Some(moved) = &record.pointer {
+                self.more_pointers.remove(&(model.clone(), moved.clone()));
+            }
+        } else if !self.more_pointers.remove(&(model.clone(), id.clone())) {
+            return;
+        }
+        record.refs = record.refs.saturating_sub(1);
+        if record.refs == 0 && record.auto_delete {
             self.models.remove(model);
             changes.push(Change::Model(model.clone(), None));
         } else {
-            let record = ModelRecord {
-                refs,
-                ..ModelRecord::clone(record)
-            };
             self.put_model(model, record, changes);
         }
     }
