@@ -10,7 +10,7 @@ use kit::{
 };
 
 use crate::{
-    onnx::OnnxOptions,
+    onnx::{EngineChoice, OnnxOptions},
     server::{Listen, ServerConfig},
 };
 
@@ -37,7 +37,7 @@ pub struct Args {
 /// The adapters.
 #[derive(clap::Subcommand, Debug)]
 pub enum Command {
-    /// Serves ONNX models with the built-in engine: runtime SPI and V2 inference
+    /// Serves ONNX models in this process: runtime SPI and V2 inference
     Onnx(OnnxArgs),
 }
 
@@ -47,6 +47,8 @@ Examples:
   stowage-adapter onnx --container-mem-req-bytes 2GiB --adapter-socket /tmp/mmesh/grpc.sock \\
       --runtime-socket /tmp/mmesh/grpc.sock                    both on the socket where a router looks first
   stowage-adapter onnx --container-mem-req-bytes 2GiB --root-model-dir /models
+  stowage-adapter onnx --container-mem-req-bytes 2GiB --onnx-engine ort \\
+      --onnx-runtime-library /opt/onnxruntime/lib              ONNX Runtime, and nothing else, runs the models
 
 A router beside it: stowage-router --runtime-port 8085 --serving-port 8001
 
@@ -114,6 +116,14 @@ pub struct OnnxArgs {
     #[arg(long, env = "ROOT_MODEL_DIR", value_name = "DIR")]
     pub root_model_dir: Option<PathBuf>,
 
+    /// Which inference engines run models
+    #[arg(long, env = "STOWAGE_ONNX_ENGINE", value_name = "ENGINE", value_enum, default_value_t = EngineChoice::Auto)]
+    pub onnx_engine: EngineChoice,
+
+    /// ONNX Runtime's shared library, or its folder [default: beside this program, then where the system's loader looks]
+    #[arg(long, env = "ORT_DYLIB_PATH", value_name = "PATH")]
+    pub onnx_runtime_library: Option<PathBuf>,
+
     /// Largest gRPC message, both ways
     #[arg(
         long,
@@ -145,6 +155,8 @@ impl OnnxArgs {
             runtime_version,
             limit_per_model_concurrency,
             root_model_dir,
+            onnx_engine,
+            onnx_runtime_library,
             max_message_size: ByteSize(max_message),
             drain_timeout,
         } = self;
@@ -196,6 +208,9 @@ impl OnnxArgs {
             models_root: root_model_dir,
             runtime_version: runtime_version.unwrap_or_else(|| env!("CARGO_PKG_VERSION").to_owned()),
             max_message_bytes,
+            engine: onnx_engine,
+            // An empty variable is how a deployment says nothing.
+            ort_library: onnx_runtime_library.filter(|path| !path.as_os_str().is_empty()),
         };
         Ok((
             options,

@@ -40,6 +40,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
     telemetry::init(&telemetry)?;
     let (options, config) = onnx.config()?;
     let runtime = OnnxRuntime::new(options).map_err(|error| UsageError::msg(error.to_string()))?;
+    tracing::info!(engines = %runtime.engines(), "ONNX engines");
     let drain = drain::Drain::new(config.drain_timeout);
     drain::start_on_signal(&drain).context("install signal handlers")?;
     let server = BoundServer::bind(runtime, &config).await?;

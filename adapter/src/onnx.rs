@@ -11,11 +11,13 @@
 
 pub mod check;
 pub mod engine;
+mod engines;
 mod infer;
 mod inference;
 mod key;
 mod model;
 mod options;
+pub mod ort;
 pub mod source;
 mod spi;
 pub mod tensor;
@@ -44,13 +46,13 @@ use parking_lot::{Mutex, RwLock};
 use tokio::{sync::Semaphore, time};
 use tonic::{Status, codec::CompressionEncoding};
 
-pub use self::options::{OnnxOptions, OptionsError};
+pub use self::options::{EngineChoice, OnnxOptions, OptionsError};
 use self::{
     engine::{Engine, LoadError},
+    engines::Engines,
     key::ModelKey,
     model::Served,
     source::{Source, SourceError},
-    tract::TractEngine,
 };
 
 /// The runtime. Cheap to clone; clones are the same runtime.
@@ -61,7 +63,7 @@ pub struct OnnxRuntime {
 
 struct Shared {
     options: OnnxOptions,
-    engine: Arc<dyn Engine>,
+    engines: Arc<Engines>,
     /// Models that answer.
     models: RwLock<HashMap<Arc<str>, Arc<Served>>>,
     /// One lock for each id that is being loaded or unloaded. Whoever holds it may change `models` at that id.
@@ -74,32 +76,43 @@ struct Shared {
 impl fmt::Debug for OnnxRuntime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OnnxRuntime")
-            .field("engine", &self.shared.engine)
+            .field("engines", &self.shared.engines)
             .field("models", &self.shared.models.read().len())
             .finish_non_exhaustive()
     }
 }
 
 impl OnnxRuntime {
-    /// A runtime with the compiled-in engine.
+    /// A runtime with the engines that the options ask for. Blocks while a library is loaded.
     pub fn new(options: OnnxOptions) -> Result<Self, OptionsError> {
-        Self::with_engine(options, Arc::new(TractEngine::new()))
+        options.check()?;
+        let engines = Engines::new(options.engine, options.ort_library.as_deref())?;
+        Ok(Self::with_engines(options, engines))
     }
 
-    /// A runtime with this engine.
+    /// A runtime with this engine, whatever the options say about engines.
     pub fn with_engine(options: OnnxOptions, engine: Arc<dyn Engine>) -> Result<Self, OptionsError> {
         options.check()?;
+        Ok(Self::with_engines(options, Engines::only(engine)))
+    }
+
+    fn with_engines(options: OnnxOptions, engines: Engines) -> Self {
         let loading = Arc::new(Semaphore::new(options.loading_concurrency as usize));
-        Ok(Self {
+        Self {
             shared: Arc::new(Shared {
                 options,
-                engine,
+                engines: Arc::new(engines),
                 models: RwLock::default(),
                 turns: Mutex::default(),
                 loading,
                 compute: infer::Compute::new(),
             }),
-        })
+        }
+    }
+
+    /// The engines in the order in which they are tried, for people: `ONNX Runtime 1.31.1, then tract`.
+    pub fn engines(&self) -> String {
+        self.shared.engines.description()
     }
 
     /// The options it was made with.
@@ -187,12 +200,12 @@ impl OnnxRuntime {
         let work = async move {
             let permit = Arc::clone(&shared.loading).acquire_owned().await;
             let permit = permit.map_err(|_| Status::unavailable("the runtime is shutting down"))?;
-            let engine = Arc::clone(&shared.engine);
+            let engines = Arc::clone(&shared.engines);
             let limit = shared.options.per_model_concurrency;
             let task = tokio::task::spawn_blocking(move || {
-                let result = engine
+                let result = engines
                     .load(&source)
-                    .map(|model| Served::new(&id, path, &source.file, model, limit));
+                    .map(|loaded| Served::new(&id, path, &source.file, loaded, limit));
                 // In this order: where nobody waits any more, the model goes before the next load may start.
                 (result, permit, turn)
             });
@@ -212,7 +225,8 @@ impl OnnxRuntime {
         if served.size_bytes() > self.shared.options.capacity_bytes {
             return Err(self.too_large(served.size_bytes()));
         }
-        tracing::info!(model = %model_id, bytes = served.size_bytes(), "model loaded");
+        let engine = served.engine.name();
+        tracing::info!(model = %model_id, engine, bytes = served.size_bytes(), "model loaded");
         let response = self.loaded_response(&served);
         self.shared.models.write().insert(Arc::clone(&served.id), served);
         drop(turn);
@@ -384,6 +398,8 @@ fn load_status(id: &str, error: &LoadError) -> Status {
         | LoadError::Operators { .. }
         | LoadError::Unsupported { .. }
         | LoadError::ExternalData { .. }
-        | LoadError::Prepare { .. } => Status::failed_precondition(message),
+        | LoadError::Prepare { .. }
+        | LoadError::Elsewhere { .. }
+        | LoadError::All { .. } => Status::failed_precondition(message),
     }
 }

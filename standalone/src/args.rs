@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use adapter::onnx::EngineChoice;
 use clap::{Parser, Subcommand, ValueEnum};
 use kit::args::{ByteSize, TelemetryArgs};
 
@@ -34,6 +35,7 @@ Examples:
   stowage serve --models ~/nets --capacity 2GiB
   stowage serve --rest 8080 --admin 9090         a port alone means 127.0.0.1
   stowage serve --grpc 0.0.0.0:8033              for other machines as well
+  stowage serve --onnx-engine builtin            leave ONNX Runtime alone, even if it is installed
   stowage serve --config stowage.toml            the same settings: models = \"nets\", capacity = \"2GiB\", ...
 
 Exit codes: 0 stopped as asked, 1 something failed, 2 wrong usage or configuration.";
@@ -113,6 +115,14 @@ pub struct ServeArgs {
     /// Where to write {"grpc", "rest", "admin"}, the addresses in use, as JSON once all of them listen
     #[arg(long, env = "STOWAGE_ADDRESSES", value_name = "FILE")]
     pub addresses: Option<PathBuf>,
+
+    /// Which inference engines run models [default: auto]
+    #[arg(long, env = "STOWAGE_ONNX_ENGINE", value_name = "ENGINE", value_enum)]
+    pub onnx_engine: Option<EngineChoice>,
+
+    /// ONNX Runtime's shared library, or its folder [default: beside this program, then where the system's loader looks]
+    #[arg(long, env = "ORT_DYLIB_PATH", value_name = "PATH")]
+    pub onnx_runtime_library: Option<PathBuf>,
 
     /// Threads that serve requests [default: one for each core]
     #[arg(long, env = "STOWAGE_THREADS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(MAX_THREADS)))]

@@ -27,6 +27,7 @@ pub struct Banner {
     names: Vec<String>,
     refused: usize,
     capacity: ByteSize,
+    engines: String,
     addresses: Addresses,
     example: Option<Example>,
 }
@@ -39,12 +40,13 @@ struct Example {
 }
 
 impl Banner {
-    /// What is served from `folder`, and how many files of it are not.
+    /// What is served from `folder`, how many files of it are not, and what runs it.
     pub fn new(
         folder: &Path,
         models: &Models,
         refused: usize,
         capacity: ByteSize,
+        engines: String,
         addresses: Addresses,
     ) -> Self {
         let here = env::current_dir().unwrap_or_default();
@@ -74,6 +76,7 @@ impl Banner {
             names: names.into_iter().take(MAX_NAMES).cloned().collect(),
             refused,
             capacity,
+            engines,
             addresses,
             example,
         }
@@ -129,6 +132,7 @@ impl fmt::Display for Banner {
             names,
             refused,
             capacity,
+            engines,
             addresses,
             example,
         } = self;
@@ -158,6 +162,7 @@ impl fmt::Display for Banner {
             "  memory    {} for models, loaded when they are asked for",
             size(capacity.0)
         )?;
+        writeln!(f, "  engine    {engines}")?;
         writeln!(f)?;
         let rest = reachable(rest);
         match example {
@@ -221,6 +226,7 @@ mod tests {
             &scan.models,
             scan.warnings.len(),
             ByteSize(2 << 30),
+            "the built-in engine (tract)".to_owned(),
             addresses,
         );
         banner.program = "target/release/stowage".to_owned();
@@ -248,6 +254,7 @@ mod tests {
   gRPC      127.0.0.1:8033
   page      http://127.0.0.1:2112/  (metrics: /metrics, probes: /ready, /live)
   memory    2.0 GiB for models, loaded when they are asked for
+  engine    the built-in engine (tract)
 
 Try, in another terminal:
   curl http://127.0.0.1:8008/v2/models/b

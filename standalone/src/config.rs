@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use adapter::onnx::OnnxOptions;
+use adapter::onnx::{EngineChoice, OnnxOptions};
 use kit::args::ByteSize;
 use serde::{Deserialize, Deserializer, de};
 
@@ -25,7 +25,7 @@ const MIN_CAPACITY: ByteSize = ByteSize(10 * OnnxOptions::DEFAULT_MODEL_BYTES);
 /// Most threads; far more than machines have cores.
 pub const MAX_THREADS: u16 = 1024;
 
-/// Longest configuration file in bytes; eight short lines are usual.
+/// Longest configuration file in bytes; ten short lines are usual.
 const MAX_FILE: u64 = 64 << 10;
 
 /// Where models lie when nothing is said, first that exists.
@@ -46,6 +46,10 @@ pub struct Config {
     pub admin: SocketAddr,
     /// Where to write the addresses in use.
     pub addresses: Option<PathBuf>,
+    /// Which engines run models.
+    pub engine: EngineChoice,
+    /// ONNX Runtime's library or its folder; `None` = where it usually is.
+    pub ort_library: Option<PathBuf>,
     /// Threads that serve; `None` = one for each core.
     pub threads: Option<u16>,
 }
@@ -103,7 +107,7 @@ pub enum ConfigError {
 
 /// The configuration file.
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct File {
     /// Relative to the file.
     models: Option<PathBuf>,
@@ -117,6 +121,9 @@ struct File {
     admin: Option<SocketAddr>,
     /// Relative to the file.
     addresses: Option<PathBuf>,
+    onnx_engine: Option<EngineChoice>,
+    /// Relative to the file.
+    onnx_runtime_library: Option<PathBuf>,
     threads: Option<u16>,
 }
 
@@ -152,6 +159,8 @@ impl Config {
             admin,
             config,
             addresses,
+            onnx_engine,
+            onnx_runtime_library,
             threads,
         } = args;
         let file = config.map_or_else(|| Ok(File::default()), |path| File::read(&here.join(path)))?;
@@ -165,6 +174,12 @@ impl Config {
                 .or(file.admin)
                 .unwrap_or_else(|| on_loopback(api::names::ports::METRICS)),
             addresses: addresses.or(file.addresses).map(|path| here.join(path)),
+            engine: onnx_engine.or(file.onnx_engine).unwrap_or_default(),
+            ort_library: onnx_runtime_library
+                // An empty variable is how a deployment says nothing.
+                .filter(|path| !path.as_os_str().is_empty())
+                .or(file.onnx_runtime_library)
+                .map(|path| here.join(path)),
             threads: threads.or(file.threads),
         };
         config.check()?;
@@ -218,6 +233,7 @@ impl File {
         let folder = path.parent().unwrap_or(Path::new(""));
         file.models = file.models.map(|models| folder.join(models));
         file.addresses = file.addresses.map(|addresses| folder.join(addresses));
+        file.onnx_runtime_library = file.onnx_runtime_library.map(|library| folder.join(library));
         Ok(file)
     }
 }

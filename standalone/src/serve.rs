@@ -4,18 +4,19 @@ use std::{
     io::{self, Write as _},
     net::SocketAddr,
     num::NonZeroUsize,
-    path::Path,
+    path::{Path, PathBuf},
     pin::pin,
     sync::Arc,
     time::Duration,
 };
 
-use adapter::onnx::{OnnxOptions, OnnxRuntime};
+use adapter::onnx::{EngineChoice, OnnxOptions, OnnxRuntime};
 use anyhow::Context as _;
 use api::inference::grpc_inference_service_server::GrpcInferenceServiceServer;
 use kit::{
     admin::{self, Readiness},
     drain::Drain,
+    exit::UsageError,
 };
 use prometheus_client::registry::Registry;
 use router::{
@@ -80,8 +81,11 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         rest,
         admin,
         addresses,
+        engine,
+        ort_library,
         threads: _,
     } = config;
+    let onnx = onnx_runtime(&models, capacity.0, engine, ort_library)?;
     let drain = Drain::new(GRACE);
     kit::drain::start_on_signal(&drain).context("install signal handlers")?;
     let (listeners, admin_listener, bound) = bind(grpc, rest, admin).await?;
@@ -90,14 +94,21 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let metrics = Metrics::new(&mut registry, MetricsOptions::default());
     let readiness = Readiness::new("models are looked up");
     let router = tokio::select! {
-        router = start_router(&models, capacity.0, metrics, readiness.clone()) => router?,
+        router = start_router(&models, onnx.clone(), metrics, readiness.clone()) => router?,
         () = drain.started() => return Ok(()),
     };
     let mesh = Arc::clone(router.mesh());
     let watch = Watch::start(models.clone(), MeshRegistry::new(Arc::clone(&mesh)))
         .await
         .with_context(|| format!("read the models folder {}", models.display()))?;
-    let banner = Banner::new(&models, watch.models(), watch.warnings().len(), capacity, bound);
+    let banner = Banner::new(
+        &models,
+        watch.models(),
+        watch.warnings().len(),
+        capacity,
+        onnx.engines(),
+        bound,
+    );
     let watch = tokio::spawn(watch.run(drain.clone()));
 
     let app = admin::probes(readiness, drain.clone())
@@ -151,21 +162,32 @@ async fn bind(
     Ok((listeners, listener, bound))
 }
 
-async fn start_router(
+/// The runtime with its engines. An engine that was asked for and cannot be had is a mistake of the configuration.
+fn onnx_runtime(
     models: &Path,
     capacity_bytes: u64,
-    metrics: Metrics,
-    readiness: Readiness,
-) -> anyhow::Result<Router> {
+    engine: EngineChoice,
+    ort_library: Option<PathBuf>,
+) -> anyhow::Result<OnnxRuntime> {
     let cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let options = OnnxOptions {
         loading_concurrency: u32::try_from(cores.min(MAX_LOADS)).unwrap_or(1),
         load_timeout: LOAD_TIMEOUT,
         models_root: Some(models.to_owned()),
         max_message_bytes: MAX_MESSAGE,
+        engine,
+        ort_library,
         ..OnnxOptions::new(capacity_bytes)
     };
-    let onnx = OnnxRuntime::new(options).context("set up the ONNX runtime")?;
+    Ok(OnnxRuntime::new(options).map_err(|err| UsageError(err.into()))?)
+}
+
+async fn start_router(
+    models: &Path,
+    onnx: OnnxRuntime,
+    metrics: Metrics,
+    readiness: Readiness,
+) -> anyhow::Result<Router> {
     let setup = Setup {
         upstream: Upstream::Local(local_service(inference_service(onnx.clone()))),
         runtime: Arc::new(InProcess::new(onnx, models)),

@@ -8,8 +8,21 @@ use super::{source::Source, tensor::Tensor};
 
 /// Turns model files into models that run.
 pub trait Engine: fmt::Debug + Send + Sync + 'static {
-    /// Name and version, for metadata and logs.
+    /// Name, for metadata and logs.
     fn name(&self) -> &'static str;
+
+    /// V2's `platform` of its models: engine and format.
+    fn platform(&self) -> &'static str;
+
+    /// Name and, where it is known, version.
+    fn description(&self) -> String {
+        self.name().to_owned()
+    }
+
+    /// Whether it is known to have this operator; `ai.onnx` is written out.
+    fn has_operator(&self, _domain: &str, _operator: &str) -> bool {
+        false
+    }
 
     /// Loads one model. Blocks for as long as that takes; an error leaves nothing behind.
     fn load(&self, source: &Source) -> Result<Box<dyn LoadedModel>, LoadError>;
@@ -25,6 +38,11 @@ pub trait LoadedModel: fmt::Debug + Send + Sync + 'static {
 
     /// Memory the model holds.
     fn size_bytes(&self) -> u64;
+
+    /// Whether a call of [`Self::run`] that begins now may have to wait for another one to end.
+    fn is_busy(&self) -> bool {
+        false
+    }
 
     /// Runs on `inputs`, aligned with [`Self::inputs`] and already checked against them; answers the outputs
     /// with the indices `wanted`, in that order. Blocks for as long as that takes.
@@ -140,6 +158,33 @@ pub enum LoadError {
         /// The panic's message.
         reason: String,
     },
+    /// The engine lacks something that another one has, or may have.
+    #[error("{refusal}; {hint}")]
+    Elsewhere {
+        /// What it lacks.
+        refusal: Box<LoadError>,
+        /// Which engine to try, and how.
+        hint: String,
+    },
+    /// Every engine refused the model.
+    #[error("{}", each(refusals))]
+    All {
+        /// Names of the engines, and why each refused.
+        refusals: Vec<(&'static str, LoadError)>,
+    },
+}
+
+impl LoadError {
+    /// Whether this says something about the engine rather than about the files: another engine may do better.
+    pub fn is_about_engine(&self) -> bool {
+        match self {
+            Self::Operators { .. } | Self::Unsupported { .. } | Self::Prepare { .. } | Self::Panic { .. } => {
+                true
+            }
+            Self::Elsewhere { refusal, .. } => refusal.is_about_engine(),
+            Self::Read { .. } | Self::Corrupt { .. } | Self::ExternalData { .. } | Self::All { .. } => false,
+        }
+    }
 }
 
 /// Why a model did not answer.
@@ -161,6 +206,13 @@ pub enum RunError {
 
 /// An operator list can be as long as the graph; a status message cannot.
 const MAX_LISTED: usize = 8;
+
+fn each(refusals: &[(&'static str, LoadError)]) -> String {
+    let texts = refusals
+        .iter()
+        .map(|(engine, error)| format!("{engine}: {error}"));
+    texts.collect::<Vec<_>>().join("; ")
+}
 
 fn list(operators: &[MissingOperator]) -> String {
     let text = operators

@@ -143,7 +143,9 @@ impl OnnxRuntime {
             .stats
             .cost()
             .expect(bytes)
-            .is_some_and(|expected| expected <= INLINE_LIMIT);
+            .is_some_and(|expected| expected <= INLINE_LIMIT)
+            // Nor does a runtime thread wait for another call.
+            && !served.model.is_busy();
         let (tensors, checked, entered) = if is_cheap {
             served.stats.queue.add(queued);
             run(entered, checked, bytes)?

@@ -28,8 +28,6 @@ use super::{
     model::{Counter, Served},
 };
 
-/// V2's name of the platform.
-const PLATFORM: &str = "onnx_onnxv1";
 /// Triton's name of the backend, which its clients look at.
 const BACKEND: &str = "onnxruntime";
 /// Extensions of the protocol that are served.
@@ -65,7 +63,7 @@ impl GrpcInferenceService for OnnxRuntime {
         _: Request<ServerMetadataRequest>,
     ) -> Result<Response<ServerMetadataResponse>, Status> {
         Ok(Response::new(ServerMetadataResponse {
-            name: format!("stowage-onnx-{}", self.shared.engine.name()),
+            name: format!("stowage-onnx-{}", self.shared.engines.name()),
             version: self.shared.options.runtime_version.clone(),
             extensions: EXTENSIONS.map(str::to_owned).to_vec(),
         }))
@@ -83,7 +81,7 @@ impl GrpcInferenceService for OnnxRuntime {
             outputs: model.outputs().iter().map(metadata).collect(),
             name,
             versions: vec![entered.served.version.clone()],
-            platform: PLATFORM.to_owned(),
+            platform: entered.served.engine.platform().to_owned(),
         }))
     }
 
@@ -147,7 +145,7 @@ impl GrpcInferenceService for OnnxRuntime {
         };
         let config = ModelConfig {
             name,
-            platform: PLATFORM.to_owned(),
+            platform: entered.served.engine.platform().to_owned(),
             // The batch is part of every shape.
             max_batch_size: 0,
             input: model.inputs().iter().map(input).collect(),

@@ -14,7 +14,10 @@ use std::{
 use tokio::sync::Semaphore;
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
-use super::engine::LoadedModel;
+use super::{
+    engine::{Engine, LoadedModel},
+    engines::Loaded,
+};
 
 /// A model that serves.
 pub(super) struct Served {
@@ -24,6 +27,8 @@ pub(super) struct Served {
     /// The version it is: the folder's name where that is a number, else what follows a colon in the id, else 1.
     pub(super) version: String,
     pub(super) model: Box<dyn LoadedModel>,
+    /// The engine that runs it.
+    pub(super) engine: Arc<dyn Engine>,
     pub(super) stats: Arc<Stats>,
     /// Inferences that may run at once.
     pub(super) slots: Option<Arc<Semaphore>>,
@@ -43,18 +48,13 @@ impl fmt::Debug for Served {
 }
 
 impl Served {
-    pub(super) fn new(
-        id: &Arc<str>,
-        path: String,
-        file: &Path,
-        model: Box<dyn LoadedModel>,
-        limit: Option<u32>,
-    ) -> Self {
+    pub(super) fn new(id: &Arc<str>, path: String, file: &Path, loaded: Loaded, limit: Option<u32>) -> Self {
         Self {
             version: version_of(id, file),
             id: Arc::clone(id),
             path,
-            model,
+            model: loaded.model,
+            engine: loaded.engine,
             stats: Arc::default(),
             slots: limit.map(|limit| Arc::new(Semaphore::new(limit as usize))),
             waiting: AtomicUsize::new(0),

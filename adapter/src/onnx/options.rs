@@ -2,6 +2,23 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use serde::Deserialize;
+
+use super::ort::LibraryError;
+
+/// Which inference engines run models.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EngineChoice {
+    /// ONNX Runtime where its library is found, with the built-in engine for what it refuses; else the built-in one
+    #[default]
+    Auto,
+    /// The engine that is compiled in; needs nothing installed
+    Builtin,
+    /// ONNX Runtime; its library must be there
+    Ort,
+}
+
 /// How the runtime works. All sizes in bytes.
 #[derive(Clone, Debug)]
 pub struct OnnxOptions {
@@ -23,6 +40,11 @@ pub struct OnnxOptions {
     pub runtime_version: String,
     /// Largest gRPC message, both ways.
     pub max_message_bytes: usize,
+    /// Which engines run models.
+    pub engine: EngineChoice,
+    /// ONNX Runtime's library, or the folder that holds it; `None` = beside the program, then where the system's
+    /// loader looks.
+    pub ort_library: Option<PathBuf>,
 }
 
 impl OnnxOptions {
@@ -47,6 +69,8 @@ impl OnnxOptions {
             models_root: None,
             runtime_version: env!("CARGO_PKG_VERSION").to_owned(),
             max_message_bytes: Self::DEFAULT_MAX_MESSAGE_BYTES,
+            engine: EngineChoice::default(),
+            ort_library: None,
         }
     }
 
@@ -79,13 +103,19 @@ impl OnnxOptions {
             ),
         ];
         match rules.into_iter().find(|(holds, _)| !holds) {
-            Some((_, rule)) => Err(OptionsError(rule)),
+            Some((_, rule)) => Err(OptionsError::Rule(rule)),
             None => Ok(()),
         }
     }
 }
 
-/// An option that makes no sense.
+/// Options that make no sense, or that this machine cannot meet.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct OptionsError(&'static str);
+pub enum OptionsError {
+    /// A value that makes no sense.
+    #[error("{0}")]
+    Rule(&'static str),
+    /// ONNX Runtime was asked for and cannot be used.
+    #[error(transparent)]
+    Library(#[from] LibraryError),
+}

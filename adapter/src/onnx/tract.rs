@@ -2,7 +2,7 @@
 
 mod convert;
 mod extents;
-mod graph;
+pub(super) mod graph;
 mod ml;
 
 use std::{
@@ -103,6 +103,18 @@ impl TractEngine {
 impl Engine for TractEngine {
     fn name(&self) -> &'static str {
         "tract"
+    }
+
+    fn platform(&self) -> &'static str {
+        "tract_onnx"
+    }
+
+    fn description(&self) -> String {
+        "the built-in engine (tract)".to_owned()
+    }
+
+    fn has_operator(&self, domain: &str, operator: &str) -> bool {
+        graph::has_operator(&self.operators, domain, operator)
     }
 
     fn load(&self, source: &Source) -> Result<Box<dyn LoadedModel>, LoadError> {

@@ -1,12 +1,13 @@
-//! Every model of `tests/models` and `examples/` answers what ONNX Runtime answers.
+//! Every model of `tests/models` and `examples/` answers what Python's ONNX Runtime answered, on both engines.
 
 use std::path::{Path, PathBuf};
 
+use adapter::onnx::OnnxRuntime;
 use api::inference::model_infer_request::InferRequestedOutputTensor;
 
 use crate::harness::{
-    Case, assert_answer, case, load_of, load_request, loaded, models, raw_request, read_tensors, runtime,
-    typed_request,
+    Case, ENGINES, assert_answer, case, load_of, load_request, loaded_on, models, raw_request, read_tensors,
+    runtime_on, typed_request,
 };
 
 /// Names of the models that have expectations.
@@ -25,26 +26,27 @@ fn names() -> Vec<String> {
 
 #[tokio::test]
 async fn every_model_answers_what_onnx_runtime_answers() {
-    let runtime = runtime();
-    for name in names() {
-        let case = case(&name);
-        runtime
-            .load(&load_of(&name))
-            .await
-            .unwrap_or_else(|status| panic!("{name}: {status}"));
-        let response = runtime.infer(raw_request(&name, &case.inputs)).await;
-        assert_answer(
-            &name,
-            &response.unwrap_or_else(|status| panic!("{name}: {status}")),
-            &case.outputs,
-        );
+    for engine in ENGINES {
+        let runtime = runtime_on(engine);
+        for name in names() {
+            let case = case(&name);
+            runtime
+                .load(&load_of(&name))
+                .await
+                .unwrap_or_else(|status| panic!("{engine:?} {name}: {status}"));
+            let response = runtime.infer(raw_request(&name, &case.inputs)).await;
+            assert_answer(
+                &name,
+                &response.unwrap_or_else(|status| panic!("{engine:?} {name}: {status}")),
+                &case.outputs,
+            );
+        }
     }
 }
 
 #[tokio::test]
 async fn the_examples_answer_what_is_written_beside_them() {
     let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
-    let runtime = runtime();
     for (name, path, expected) in [
         ("iris", "iris.onnx", "iris"),
         ("wine", "wine", "wine"),
@@ -59,12 +61,15 @@ async fn the_examples_answer_what_is_written_beside_them() {
             inputs: read_tensors(&requests(format!("{name}.json")), "inputs"),
             outputs: read_tensors(&requests(format!("{expected}.expected.json")), "outputs"),
         };
-        runtime
-            .load(&load_request(expected, examples.join("models").join(path)))
-            .await
-            .unwrap();
-        let response = runtime.infer(raw_request(expected, &case.inputs)).await.unwrap();
-        assert_answer(expected, &response, &case.outputs);
+        for engine in ENGINES {
+            let runtime = runtime_on(engine);
+            runtime
+                .load(&load_request(expected, examples.join("models").join(path)))
+                .await
+                .unwrap();
+            let response = runtime.infer(raw_request(expected, &case.inputs)).await.unwrap();
+            assert_answer(expected, &response, &case.outputs);
+        }
     }
 }
 
@@ -82,18 +87,22 @@ async fn typed_contents_are_the_same_as_raw_ones() {
         "transpose_string",
     ] {
         let case = case(name);
-        let response = loaded(name)
-            .await
-            .infer(typed_request(name, &case.inputs))
-            .await
-            .unwrap();
-        assert_answer(name, &response, &case.outputs);
+        for engine in ENGINES {
+            let runtime = loaded_on(engine, name).await;
+            let response = runtime.infer(typed_request(name, &case.inputs)).await.unwrap();
+            assert_answer(name, &response, &case.outputs);
+        }
     }
 }
 
 #[tokio::test]
 async fn each_request_brings_its_own_batch() {
-    let runtime = loaded("forest_regressor").await;
+    for engine in ENGINES {
+        check_batches(&loaded_on(engine, "forest_regressor").await).await;
+    }
+}
+
+async fn check_batches(runtime: &OnnxRuntime) {
     let case = case("forest_regressor");
     for rows in [1, 3, 5] {
         let (mut inputs, mut outputs) = (case.inputs.clone(), case.outputs.clone());
@@ -121,7 +130,12 @@ async fn each_request_brings_its_own_batch() {
 
 #[tokio::test]
 async fn only_requested_outputs_are_answered_in_the_order_asked_for() {
-    let runtime = loaded("logistic_strings").await;
+    for engine in ENGINES {
+        check_selection(&loaded_on(engine, "logistic_strings").await).await;
+    }
+}
+
+async fn check_selection(runtime: &OnnxRuntime) {
     let case = case("logistic_strings");
     let ask = |names: &[&str]| {
         let mut request = raw_request("logistic_strings", &case.inputs);

@@ -79,6 +79,10 @@ impl Engine for GateEngine {
         "gate"
     }
 
+    fn platform(&self) -> &'static str {
+        "gate_onnx"
+    }
+
     fn load(&self, _source: &Source) -> Result<Box<dyn LoadedModel>, LoadError> {
         self.0.load.pass();
         self.0.alive.fetch_add(1, SeqCst);

@@ -1,8 +1,12 @@
 //! Loads the models of `tests/models`, and reads what ONNX Runtime answered for them.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    sync::OnceLock,
+};
 
-use adapter::onnx::{OnnxOptions, OnnxRuntime};
+use adapter::onnx::{EngineChoice, OnnxOptions, OnnxRuntime};
 use api::{
     datatype::Datatype,
     inference::{
@@ -24,8 +28,44 @@ pub(crate) fn runtime() -> OnnxRuntime {
     runtime_with(|_| {})
 }
 
+/// The engines that every model is asked on.
+pub(crate) const ENGINES: [EngineChoice; 2] = [EngineChoice::Builtin, EngineChoice::Ort];
+
+/// ONNX Runtime's library as its Python package brings it, in the environment of the reference answers.
+pub(crate) fn ort_library() -> &'static Path {
+    static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
+    LIBRARY.get_or_init(|| {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let made = Command::new(root.join("scripts/venv.sh"))
+            .arg(root.join("e2e/clients/requirements.txt"))
+            .output()
+            .expect("scripts/venv.sh runs");
+        let said = String::from_utf8_lossy(&made.stderr);
+        assert!(made.status.success(), "scripts/venv.sh failed:\n{said}");
+        let venv = String::from_utf8(made.stdout).unwrap();
+        let pythons = std::fs::read_dir(Path::new(venv.trim()).join("lib")).unwrap();
+        let capi = |python: PathBuf| python.join("site-packages/onnxruntime/capi");
+        pythons
+            .map(|python| capi(python.unwrap().path()))
+            .find(|folder| folder.is_dir())
+            .expect("the environment has the package onnxruntime")
+    })
+}
+
+/// A runtime with this engine.
+pub(crate) fn runtime_on(engine: EngineChoice) -> OnnxRuntime {
+    runtime_with(|options| {
+        options.engine = engine;
+        options.ort_library = Some(ort_library().to_owned());
+    })
+}
+
+/// A runtime with the built-in engine, whatever this machine has, unless `change` says otherwise.
 pub(crate) fn runtime_with(change: impl FnOnce(&mut OnnxOptions)) -> OnnxRuntime {
-    let mut options = OnnxOptions::new(CAPACITY);
+    let mut options = OnnxOptions {
+        engine: EngineChoice::Builtin,
+        ..OnnxOptions::new(CAPACITY)
+    };
     change(&mut options);
     OnnxRuntime::new(options).unwrap()
 }
@@ -46,7 +86,12 @@ pub(crate) fn load_of(name: &str) -> LoadModelRequest {
 
 /// A runtime in which this model of `tests/models` is loaded under its own name.
 pub(crate) async fn loaded(name: &str) -> OnnxRuntime {
-    let runtime = runtime();
+    loaded_on(EngineChoice::Builtin, name).await
+}
+
+/// The same with this engine.
+pub(crate) async fn loaded_on(engine: EngineChoice, name: &str) -> OnnxRuntime {
+    let runtime = runtime_on(engine);
     runtime.load(&load_of(name)).await.unwrap();
     runtime
 }

@@ -4,7 +4,8 @@ use std::{fs, os::unix::fs::symlink, path::Path};
 
 use adapter::onnx::{
     OnnxRuntime,
-    engine::{Dim, Engine as _, TensorInfo},
+    engine::{Dim, Engine, TensorInfo},
+    ort::OrtEngine,
     source,
     tensor::Tensor,
     tract::TractEngine,
@@ -16,7 +17,7 @@ use prost::Message as _;
 use tonic::Code;
 use tract_onnx::pb::{ModelProto, StringStringEntryProto};
 
-use crate::harness::{load_of, load_request, models, runtime, runtime_with};
+use crate::harness::{load_of, load_request, models, ort_library, runtime, runtime_with};
 
 async fn refused(runtime: &OnnxRuntime, request: &LoadModelRequest, code: Code, parts: &[&str]) {
     let status = runtime.load(request).await.unwrap_err();
@@ -396,10 +397,13 @@ proptest! {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("model.onnx"), bytes).unwrap();
         let source = source::resolve(None, folder.path().to_str().unwrap()).unwrap();
-        if let Ok(model) = TractEngine::new().load(&source) {
-            let inputs = model.inputs().iter().map(zeros).collect::<Vec<_>>();
-            let outputs = (0..model.outputs().len()).collect::<Vec<_>>();
-            let _either = model.run(&inputs, &outputs);
+        let ort = OrtEngine::new(Some(ort_library())).unwrap();
+        for engine in [&TractEngine::new() as &dyn Engine, &ort] {
+            if let Ok(model) = engine.load(&source) {
+                let inputs = model.inputs().iter().map(zeros).collect::<Vec<_>>();
+                let outputs = (0..model.outputs().len()).collect::<Vec<_>>();
+                let _either = model.run(&inputs, &outputs);
+            }
         }
     }
 }

@@ -7,11 +7,15 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 mod answers;
 mod checks;
+mod engines;
 mod gate;
 mod harness;
+mod identity;
+mod libraries;
 mod lifecycle;
 mod limits;
 mod loading;
 mod memory;
+mod onnxruntime;
 mod program;
 mod wire;

@@ -17,7 +17,7 @@ fn command(args: &[&str], env: &[(&str, &str)]) -> Command {
 }
 
 #[track_caller]
-fn refused(output: &Output, parts: &[&str]) {
+pub(crate) fn refused(output: &Output, parts: &[&str]) {
     let text = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(2), "{text}");
     for part in parts {
@@ -58,8 +58,8 @@ fn bad_configuration_ends_with_2_and_a_line_that_says_what() {
     refused(&command(&["tensorflow"], &[]).output().unwrap(), &["tensorflow"]);
 }
 
-/// Starts the program, waits until it says that it serves, tells it to stop.
-fn serves_and_stops(mut command: Command, folder: &Path) {
+/// Starts the program, waits until it says that it serves, tells it to stop; answers what it said until it served.
+pub(crate) fn serves_and_stops(mut command: Command, folder: &Path) -> String {
     let socket = folder.join("adapter.sock");
     let mut child = command
         .env("CONTAINER_MEM_REQ_BYTES", "1GiB")
@@ -69,10 +69,12 @@ fn serves_and_stops(mut command: Command, folder: &Path) {
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    assert!(
-        lines.any(|line| line.unwrap().contains("serving")),
-        "it ended without serving"
-    );
+    let mut said = String::new();
+    while !said.contains("serving") {
+        let line = lines.next().expect("it ended without serving").unwrap();
+        said.push_str(&line);
+        said.push('\n');
+    }
     assert!(socket.exists());
     let stopped = Command::new("kill")
         .args(["-TERM", &child.id().to_string()])
@@ -82,6 +84,7 @@ fn serves_and_stops(mut command: Command, folder: &Path) {
     assert!(lines.all(|line| line.is_ok()));
     assert_eq!(child.wait().unwrap().code(), Some(0));
     assert!(!socket.exists());
+    said
 }
 
 #[test]

@@ -224,7 +224,7 @@ async fn server_and_model_metadata() {
     let metadata = v2.model_metadata(request).await.unwrap().into_inner();
     assert_eq!(
         (metadata.platform.as_str(), metadata.versions.as_slice()),
-        ("onnx_onnxv1", &["1".to_owned()][..])
+        ("tract_onnx", &["1".to_owned()][..])
     );
     let tensors = |tensors: &[api::inference::model_metadata_response::TensorMetadata]| {
         tensors

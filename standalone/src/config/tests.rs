@@ -52,7 +52,7 @@ fn the_usual_folders_are_found_in_order() {
 fn a_file_says_the_same_and_flags_win() {
     let dir = folder();
     let text = "# ours\nmodels = \"nets\"\ncapacity = \"1GiB\"\ngrpc = \"9000\"\nrest = \"0.0.0.0:9001\"\nthreads = 3\n\
-                addresses = \"run/addresses.json\"\n";
+                addresses = \"run/addresses.json\"\nonnx-engine = \"builtin\"\nonnx-runtime-library = \"lib/ort.so\"\n";
     let config = with_file(&dir, text).unwrap();
     assert_eq!(config.models, dir.path().join("nets"));
     assert_eq!(config.capacity, ByteSize(1 << 30));
@@ -62,14 +62,19 @@ fn a_file_says_the_same_and_flags_win() {
     assert_eq!(config.threads, Some(3));
     assert_eq!(config.addresses, Some(dir.path().join("run/addresses.json")));
 
+    assert_eq!(config.engine, EngineChoice::Builtin);
+    assert_eq!(config.ort_library, Some(dir.path().join("lib/ort.so")));
+
     let flags = ServeArgs {
         capacity: Some(ByteSize(2 << 30)),
+        onnx_engine: Some(EngineChoice::Ort),
         grpc: Some("127.0.0.1:7".parse().unwrap()),
         config: Some(dir.path().join("stowage.toml")),
         ..ServeArgs::default()
     };
     let config = Config::new(flags, Path::new("/")).unwrap();
     assert_eq!((config.capacity, config.grpc.port()), (ByteSize(2 << 30), 7));
+    assert_eq!(config.engine, EngineChoice::Ort);
     assert_eq!(
         config.models,
         dir.path().join("nets"),
@@ -99,6 +104,10 @@ fn wrong_files_are_refused_in_one_line() {
         ("grpc = \"nowhere\"", &["line 1", "nowhere", "127.0.0.1:8033"]),
         ("models = \"nets\"\nthreads = 0", &["--threads 0", "1 to 1024"]),
         ("threads = 70000", &["line 1", "70000"]),
+        (
+            "onnx-engine = \"tensorflow\"",
+            &["line 1", "tensorflow", "builtin"],
+        ),
         ("models = ", &["line 1"]),
         ("models = \"nets\"\nmodels = \"nets\"", &["line 2", "duplicate"]),
         (&"#".repeat(100_000), &["longer than"]),

@@ -25,6 +25,37 @@ async fn a_configuration_file_does_what_flags_do() {
     assert_eq!(done.code, Some(0), "{}", done.stderr);
 }
 
+/// The folder of ONNX Runtime's library in the Python package, which the script installs.
+async fn ort_library() -> String {
+    let root = process::root();
+    let venv = process::run(
+        root.join("scripts/venv.sh"),
+        [root.join("e2e/clients/requirements.txt")],
+    )
+    .await
+    .expect("scripts/venv.sh runs");
+    assert_eq!(venv.code, Some(0), "scripts/venv.sh failed:\n{}", venv.stderr);
+    let program = "import onnxruntime, pathlib; print(pathlib.Path(onnxruntime.__file__).parent / 'capi')";
+    let python = format!("{}/bin/python", venv.stdout.trim());
+    let found = process::run(python, ["-c", program]).await.expect("python runs");
+    assert_eq!(found.code, Some(0), "{}", found.stderr);
+    found.stdout.trim().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn onnx_runtime_answers_where_its_library_is_named() {
+    let library = ort_library().await;
+    let models = example("models").display().to_string();
+    let flags = ["--models", &models, "--onnx-runtime-library", &library];
+    let server = Served::start_with(&flags).await;
+    let banner = server.banner().await;
+    assert!(banner.contains("engine    ONNX Runtime 1."), "{banner}");
+    assert_eq!(server.model("iris").await["platform"], "onnxruntime_onnx");
+    let (status, answer) = server.infer("iris", &request("iris")).await;
+    assert_eq!(status, 200, "{answer}");
+    assert!(close(&numbers(&answer), &expected("iris")), "{answer}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn wrong_settings_end_at_once_with_one_line() {
     let folder = TempDir::new().expect("the temporary folder can be written");
@@ -38,6 +69,14 @@ async fn wrong_settings_end_at_once_with_one_line() {
         ),
         (&["serve", "--models", &path("nowhere")], &["--models", "nowhere"]),
         (&["serve", "--models", &file], &["--models", "is a file"]),
+        (
+            &["serve", "--onnx-engine", "ort", "--onnx-runtime-library", &file],
+            &["stowage.toml", "is not a shared library"],
+        ),
+        (
+            &["serve", "--onnx-runtime-library", &path("nowhere")],
+            &["nowhere", "cannot be used"],
+        ),
         (&["serve", "--capacity", "1MiB"], &["--capacity", "at least 10MB"]),
         (
             &["serve", "--rest", "9000", "--grpc", "9000"],

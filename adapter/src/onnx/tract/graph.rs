@@ -1,5 +1,7 @@
 //! Checks an ONNX graph before the engine sees it, and rewrites what the engine would stumble over.
 
+pub(in crate::onnx) mod inspect;
+
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     path::{Component, Path},
@@ -26,11 +28,11 @@ const MAX_DEPTH: usize = 32;
 
 /// The graph's declaration of one tensor; `None` where it has none.
 #[derive(Clone, Debug)]
-pub(super) struct Declared {
-    pub(super) name: String,
+pub(in crate::onnx) struct Declared {
+    pub(in crate::onnx) name: String,
     /// ONNX element type.
-    pub(super) elem_type: Option<i32>,
-    pub(super) dims: Option<Vec<Dim>>,
+    pub(in crate::onnx) elem_type: Option<i32>,
+    pub(in crate::onnx) dims: Option<Vec<Dim>>,
 }
 
 /// What the rewritten graph takes and gives.
@@ -88,6 +90,7 @@ pub(super) fn prepare(
         let operators = missing.into_values().collect();
         return Err(LoadError::Operators { operators, opsets });
     }
+    check_types(graph)?;
     check_wiring(graph, &corrupt)?;
     let folder = file.parent().unwrap_or(Path::new("."));
     check_tensors(graph, folder, 0)?;
@@ -129,6 +132,16 @@ fn subgraphs(node: &NodeProto) -> impl Iterator<Item = &GraphProto> {
         .flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs))
 }
 
+/// Whether the engine has an operator. Its register knows names without domains.
+pub(super) fn has_operator(operators: &HashSet<String>, domain: &str, operator: &str) -> bool {
+    match domain {
+        DEFAULT_DOMAIN => !ml::OPERATORS.contains(&operator) && operators.contains(operator),
+        ML_DOMAIN => ml::OPERATORS.contains(&operator) && operators.contains(operator),
+        CONTRIB_DOMAIN => operators.contains(operator),
+        _ => false,
+    }
+}
+
 fn find_missing(
     graph: &GraphProto,
     operators: &HashSet<String>,
@@ -140,15 +153,7 @@ fn find_missing(
         return Err(LoadError::Unsupported { reason });
     }
     for node in &graph.node {
-        let known = match domain(&node.domain) {
-            DEFAULT_DOMAIN => {
-                !ml::OPERATORS.contains(&node.op_type.as_str()) && operators.contains(&node.op_type)
-            }
-            ML_DOMAIN => ml::OPERATORS.contains(&node.op_type.as_str()) && operators.contains(&node.op_type),
-            CONTRIB_DOMAIN => operators.contains(&node.op_type),
-            _ => false,
-        };
-        if !known {
+        if !has_operator(operators, domain(&node.domain), &node.op_type) {
             let domain = domain(&node.domain).to_owned();
             let key = (domain.clone(), node.op_type.clone());
             missing.entry(key).or_insert_with(|| MissingOperator {
@@ -170,6 +175,22 @@ fn label(node: &NodeProto) -> String {
         node.output.first().cloned().unwrap_or_default()
     } else {
         node.name.clone()
+    }
+}
+
+/// The engine has no BF16.
+fn check_types(graph: &GraphProto) -> Result<(), LoadError> {
+    let is_bf16 = |info: &&pb::ValueInfoProto| {
+        declared(info).elem_type == Some(pb::tensor_proto::DataType::Bfloat16 as i32)
+    };
+    match graph.input.iter().chain(&graph.output).find(is_bf16) {
+        None => Ok(()),
+        Some(info) => Err(LoadError::Unsupported {
+            reason: format!(
+                "tensor {:?} is BF16, which the built-in engine lacks; ONNX Runtime has it: --onnx-engine ort",
+                info.name
+            ),
+        }),
     }
 }
 
