@@ -155,6 +155,8 @@ async fn calls(socket: TcpStream, shared: Arc<Shared>) -> Result<(), h2::Error> 
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_concurrent_streams(MAX_STREAMS)
+        // A load generator that ends gives up all its calls at once; the default takes twenty for an attack.
+        .max_pending_accept_reset_streams(MAX_STREAMS as usize)
         .handshake(socket)
         .await?;
     let (mut leave, mut left) = (std::pin::pin!(shared.stats.leave.notified()), false);
