@@ -9,7 +9,7 @@ help:
 	@echo "make deny    bans, licenses and sources of the dependencies"
 	@echo "make fuzz    fuzz targets, FUZZ_SECONDS each (30)"
 	@echo "make models  train the example models again"
-	@echo "make bench   the router beside haproxy and nginx, then its parts; in release; prints tables"
+	@echo "make bench   the router beside haproxy, nginx, a Go proxy and MLServer, the engines; in release; prints tables"
 
 test:
 	@scripts/test.sh

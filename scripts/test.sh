@@ -12,7 +12,7 @@ cd "$(dirname "$0")/.." || exit 2
 
 export STOWAGE_CACHE=${STOWAGE_CACHE:-$HOME/.cache/stowage}
 # Debian packages that the steps below need beyond a Rust toolchain; no root is needed when they are there.
-packages=(curl g++ python3 python3-venv)
+packages=(curl g++ nghttp2-client python3 python3-venv util-linux)
 
 only=("$@")
 logs=$(mktemp -d) || exit 2

@@ -69,7 +69,8 @@ pub async fn run(
     parse(&text, workload.calls).with_context(|| format!("read h2load's report:\n{text}"))
 }
 
-fn parse(text: &str, calls: u32) -> anyhow::Result<Load> {
+/// Reads the report of a run of so many calls.
+pub(super) fn parse(text: &str, calls: u32) -> anyhow::Result<Load> {
     // finished in 7.82s, 25582.04 req/s, 2.07MB/s
     let rate = line(text, "finished in")?
         .split(", ")
@@ -91,14 +92,14 @@ fn parse(text: &str, calls: u32) -> anyhow::Result<Load> {
 }
 
 /// What follows `start` on the line that begins with it.
-pub(super) fn line<'a>(text: &'a str, start: &str) -> anyhow::Result<&'a str> {
+fn line<'a>(text: &'a str, start: &str) -> anyhow::Result<&'a str> {
     text.lines()
         .find_map(|line| line.trim_start().strip_prefix(start))
         .with_context(|| format!("no line {start:?}"))
 }
 
 /// Mean time of a call.
-pub(super) fn mean_us(text: &str) -> anyhow::Result<f64> {
+fn mean_us(text: &str) -> anyhow::Result<f64> {
     // time for request:      212us     32.77ms      4.85ms      4.09ms    65.77%
     let mean = line(text, "time for request:")?
         .split_whitespace()

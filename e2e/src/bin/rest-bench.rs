@@ -5,12 +5,13 @@ use std::{
     io::{self, Write},
     path::PathBuf,
     process::Command,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use anyhow::Context;
 use clap::Parser;
 use e2e::bench::{
+    load::Load,
     rest::{
         call::Call,
         load,
@@ -25,10 +26,11 @@ use e2e::bench::{
 };
 use tempfile::TempDir;
 
-/// Time of one run before it is divided.
-const TIME: Duration = Duration::from_secs(2);
-/// No run is shorter: h2load measures in steps of milliseconds.
-const SHORTEST: Duration = Duration::from_millis(100);
+/// What a run should take before it is divided, in seconds: ways differ by a factor of a hundred, so each gets as many
+/// calls as it answers in that time.
+const TIME: f64 = 2.0;
+/// No run has more calls.
+const MOST: u32 = 1_000_000;
 
 /// Measures inference over HTTP through stowage-router, a Go proxy and MLServer beside gRPC, and prints tables
 #[derive(Parser)]
@@ -37,7 +39,7 @@ struct Args {
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     runs: u32,
 
-    /// Divides the time of a run: 20 shows within seconds whether everything works
+    /// Divides the number of calls: 20 shows within seconds whether everything works
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=10_000))]
     divide: u32,
 
@@ -75,7 +77,6 @@ async fn main() -> anyhow::Result<()> {
 }
 
 async fn measure(args: &Args, ways: &[Way], servers: &Servers) -> anyhow::Result<Sheet<Detail>> {
-    let time = (TIME / args.divide).max(SHORTEST);
     let folder = TempDir::new()?;
     let mut sections = Vec::new();
     for workload in ALL
@@ -83,41 +84,45 @@ async fn measure(args: &Args, ways: &[Way], servers: &Servers) -> anyhow::Result
         .filter(|workload| workload.name.contains(&args.workload))
     {
         let tensor = Tensor::new(workload.kind, u32::MAX);
-        let mut calls = Vec::new();
+        let mut measurements = Vec::new();
         for (number, way) in ways.iter().enumerate() {
             let call = Call::new(way, &tensor)?;
             let body = folder.path().join(number.to_string());
             fs::write(&body, &call.body)?;
-            calls.push((call, body));
+            let measurement = Measurement {
+                way: *way,
+                servers,
+                workload,
+                call,
+                body,
+            };
+            let planned = measurement.plan(TIME / f64::from(args.divide));
+            let planned = planned.await.with_context(|| format!("{}: {}", workload.name, way.name))?;
+            measurements.push((measurement, planned));
         }
         let mut runs = vec![Vec::new(); ways.len()];
         for number in 1..=args.runs {
-            for ((way, (call, body)), runs) in ways.iter().zip(&calls).zip(&mut runs) {
-                let run = Measurement {
-                    way,
-                    servers,
-                    workload,
-                    call,
-                    body,
-                    time,
-                };
-                let run = run
-                    .run()
+            for ((measurement, calls), runs) in measurements.iter().zip(&mut runs) {
+                let name = measurement.way.name;
+                let run = measurement
+                    .run(*calls)
                     .await
-                    .with_context(|| format!("{}: {}, run {number}", workload.name, way.name))?;
+                    .with_context(|| format!("{}: {name}, run {number}", workload.name))?;
                 eprintln!(
-                    "{}: {}, run {number}: {:.0} calls/s, {:.1} us of CPU each",
-                    workload.name, way.name, run.load.rate, run.cpu_us
+                    "{}: {name}, run {number}: {:.0} calls/s, {:.1} us of CPU each",
+                    workload.name, run.load.rate, run.cpu_us
                 );
                 runs.push(run);
             }
         }
-        let series = ways.iter().zip(calls).zip(runs);
+        let series = measurements.iter().zip(runs);
         sections.push(Section {
             name: workload.name.to_owned(),
             unit: "calls/s",
             series: series
-                .map(|((way, (call, _)), runs)| report::series(*way, call.body.len(), runs))
+                .map(|((measurement, _), runs)| {
+                    report::series(measurement.way, measurement.call.body.len(), runs)
+                })
                 .collect(),
         });
     }
@@ -127,31 +132,51 @@ async fn measure(args: &Args, ways: &[Way], servers: &Servers) -> anyhow::Result
     })
 }
 
-/// One run to be made.
+/// A way under a workload.
 struct Measurement<'a> {
-    way: &'a Way,
+    way: Way,
     servers: &'a Servers,
     workload: &'a Workload,
-    call: &'a Call,
-    body: &'a std::path::Path,
-    time: Duration,
+    call: Call,
+    /// A file with the call's body.
+    body: PathBuf,
 }
 
 impl Measurement<'_> {
-    async fn run(self) -> anyhow::Result<Run> {
-        let (server, addr) = self.servers.of(self.way)?;
-        let mut checker = Checker::new(addr, *self.way, *self.workload).await?;
+    /// How many calls take so many seconds; some are made to find out, which also warms the server up.
+    async fn plan(&self, seconds: f64) -> anyhow::Result<u32> {
+        let least = self.workload.at_once;
+        let mut probe = least;
+        let rate = loop {
+            let rate = self.load(probe).await?.rate;
+            // A tenth of the time tells enough.
+            if f64::from(probe) / rate >= seconds / 10.0 || probe >= MOST {
+                break rate;
+            }
+            probe *= 8;
+        };
+        #[allow(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a cast stops at the bounds, which is what is wanted"
+        )]
+        let calls = (rate * seconds) as u32;
+        Ok(calls.clamp(least, MOST))
+    }
+
+    async fn load(&self, calls: u32) -> anyhow::Result<Load> {
+        let (_, addr) = self.servers.of(&self.way)?;
+        let (protocol, at_once) = (self.way.protocol, self.workload.at_once);
+        let core = load_core(&self.way);
+        load::run(&self.call, &self.body, protocol, addr, at_once, calls, core).await
+    }
+
+    async fn run(&self, calls: u32) -> anyhow::Result<Run> {
+        let (server, addr) = self.servers.of(&self.way)?;
+        let mut checker = Checker::new(addr, self.way, *self.workload).await?;
         checker.check().await?;
         let (cpu, started) = (server.cpu_seconds()?, Instant::now());
-        let load = load::run(
-            self.call,
-            self.body,
-            self.way.protocol,
-            addr,
-            self.workload.at_once,
-            self.time,
-            load_core(self.way),
-        );
+        let load = self.load(calls);
         let (load, checked) = if self.workload.at_once > 1 {
             checker.beside(load).await?
         } else {
@@ -163,7 +188,8 @@ impl Measurement<'_> {
         checker.check().await?;
         Ok(Run {
             load,
-            cpu_us: cpu * 1e6 / (load.calls + u64::from(checked)) as f64,
+            calls,
+            cpu_us: cpu * 1e6 / f64::from(calls + checked),
             busy,
             checked: checked + 2,
         })

@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::{
+use super::way::{GATEWAY, GRPC, Way};
+use crate::bench::{
     load::Load,
-    way::{GATEWAY, GRPC, Way},
+    sheet::{Section, Series, Sheet, median},
 };
-use crate::bench::sheet::{Section, Series, Sheet, median};
 
 /// One run of one way.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -16,6 +16,8 @@ pub struct Run {
     /// What the load generator saw.
     #[serde(flatten)]
     pub load: Load,
+    /// Calls of the load generator.
+    pub calls: u32,
     /// CPU time of the way's server per call, in microseconds.
     pub cpu_us: f64,
     /// Share of the time in which the server was on its core.
@@ -119,8 +121,8 @@ mod tests {
                 rate,
                 mean_us: 10.0,
                 failed: 1,
-                calls: 7,
             },
+            calls: 7,
             cpu_us: 5.0,
             busy: 0.5,
             checked: 2,
