@@ -47,7 +47,9 @@ impl Chunks {
 
     /// Appends the pieces of another one.
     pub fn append(&mut self, other: Self) {
-        other.into_iter().for_each(|part| self.push(part));
+        for part in other {
+            self.push(part);
+        }
     }
 
     /// Bytes of all pieces.
@@ -137,7 +139,9 @@ impl Buf for Chunks {
             return taken.pop().unwrap_or_default();
         }
         let mut joined = BytesMut::with_capacity(length);
-        taken.into_iter().for_each(|part| joined.extend_from_slice(&part));
+        for part in taken {
+            joined.extend_from_slice(&part);
+        }
         joined.freeze()
     }
 }
@@ -180,7 +184,9 @@ mod tests {
         fn pieces_are_the_whole(parts: Vec<Vec<u8>>, cuts in prop::collection::vec(0_usize..20, 0..9)) {
             let whole = parts.concat();
             let mut chunks = Chunks::new();
-            parts.into_iter().for_each(|part| chunks.push(part.into()));
+            for part in parts {
+                chunks.push(part.into());
+            }
             prop_assert_eq!(chunks.len(), whole.len());
             let mut seen = Vec::new();
             for cut in cuts {
@@ -189,7 +195,9 @@ mod tests {
                     seen.extend_from_slice(&chunks.copy_to_bytes(cut));
                 } else {
                     let taken = chunks.split_to(cut).expect("there are enough");
-                    taken.into_iter().for_each(|part| seen.extend_from_slice(&part));
+                    for part in taken {
+                        seen.extend_from_slice(&part);
+                    }
                 }
             }
             prop_assert_eq!(chunks.is_empty(), seen.len() == whole.len());

@@ -75,7 +75,7 @@ impl Contender {
     pub(super) fn answer(&mut self, input: &Input) -> anyhow::Result<Vec<Answer>> {
         match self {
             Self::Here { model, .. } => {
-                let model = loaded(model)?;
+                let model = loaded(model.as_deref())?;
                 let outputs = model.run(&[input.tensor()], &wanted(model))?;
                 outputs.iter().map(Answer::of_tensor).collect()
             }
@@ -87,7 +87,7 @@ impl Contender {
     pub(super) fn median_us(&mut self, input: &Input, time: Duration) -> anyhow::Result<f64> {
         match self {
             Self::Here { model, .. } => {
-                let model = loaded(model)?;
+                let model = loaded(model.as_deref())?;
                 let (inputs, wanted) = ([input.tensor()], wanted(model));
                 for _ in 0..WARM_UP {
                     model.run(&inputs, &wanted)?;
@@ -108,8 +108,8 @@ impl Contender {
     }
 }
 
-fn loaded(model: &Option<Box<dyn LoadedModel>>) -> anyhow::Result<&dyn LoadedModel> {
-    model.as_deref().context("no model is loaded")
+fn loaded(model: Option<&dyn LoadedModel>) -> anyhow::Result<&dyn LoadedModel> {
+    model.context("no model is loaded")
 }
 
 fn wanted(model: &dyn LoadedModel) -> Vec<usize> {

@@ -49,7 +49,10 @@ impl Input {
         flatten(&input.data, &mut values)?;
         let (&rows, row) = input.shape.split_first().context("the input is a scalar")?;
         let width: usize = row.iter().product();
-        anyhow::ensure!(rows > 0 && values.len() == rows * width, "data does not fit its shape");
+        anyhow::ensure!(
+            rows > 0 && values.len() == rows * width,
+            "data does not fit its shape"
+        );
         let repeated = values.iter().cycle().take(batch * width);
         let raw: Vec<u8> = repeated.flat_map(|value| value.to_le_bytes()).collect();
         let folder = TempDir::new()?;
@@ -101,12 +104,18 @@ impl Answer {
         let (singles, _) = tensor.raw.as_chunks::<4>();
         let (longs, _) = tensor.raw.as_chunks::<8>();
         Ok(match tensor.datatype {
-            Datatype::Fp32 => {
-                Self::Numbers(singles.iter().map(|bytes| f32::from_le_bytes(*bytes).into()).collect())
-            }
-            Datatype::Int64 => {
-                Self::Numbers(longs.iter().map(|bytes| i64::from_le_bytes(*bytes) as f64).collect())
-            }
+            Datatype::Fp32 => Self::Numbers(
+                singles
+                    .iter()
+                    .map(|bytes| f32::from_le_bytes(*bytes).into())
+                    .collect(),
+            ),
+            Datatype::Int64 => Self::Numbers(
+                longs
+                    .iter()
+                    .map(|bytes| i64::from_le_bytes(*bytes) as f64)
+                    .collect(),
+            ),
             Datatype::Bytes => {
                 let texts = split_bytes(&tensor.raw, tensor.shape.iter().product())?;
                 let texts = texts.iter().map(|text| String::from_utf8(text.to_vec()));
@@ -119,14 +128,20 @@ impl Answer {
 
 /// Are these the same outputs?
 pub(super) fn same(left: &[Answer], right: &[Answer]) -> anyhow::Result<()> {
-    anyhow::ensure!(left.len() == right.len(), "{} and {} outputs", left.len(), right.len());
+    anyhow::ensure!(
+        left.len() == right.len(),
+        "{} and {} outputs",
+        left.len(),
+        right.len()
+    );
     for pair in left.iter().zip(right) {
         let equal = match pair {
             (Answer::Numbers(left), Answer::Numbers(right)) => {
                 left.len() == right.len()
-                    && left.iter().zip(right).all(|(left, right)| {
-                        (left - right).abs() <= TOLERANCE * right.abs().max(1.0)
-                    })
+                    && left
+                        .iter()
+                        .zip(right)
+                        .all(|(left, right)| (left - right).abs() <= TOLERANCE * right.abs().max(1.0))
             }
             (Answer::Texts(left), Answer::Texts(right)) => left == right,
             _ => false,

@@ -108,7 +108,11 @@ fn measure(args: &Args, contenders: &mut [Contender], input: &Input) -> anyhow::
     }
     for (contender, answer) in contenders.iter().zip(&answers) {
         input::same(answer, &answers[0]).with_context(|| {
-            format!("{} answers otherwise than {}", contender.name(), contenders[0].name())
+            format!(
+                "{} answers otherwise than {}",
+                contender.name(),
+                contenders[0].name()
+            )
         })?;
     }
     let mut runs = vec![Vec::new(); contenders.len()];

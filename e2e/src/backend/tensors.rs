@@ -44,7 +44,9 @@ fn join(mut chunks: Vec<Bytes>) -> Bytes {
         return chunks.remove(0);
     }
     let mut joined = BytesMut::with_capacity(chunks.iter().map(Bytes::len).sum());
-    chunks.iter().for_each(|chunk| joined.extend_from_slice(chunk));
+    for chunk in &chunks {
+        joined.extend_from_slice(chunk);
+    }
     joined.freeze()
 }
 

@@ -73,9 +73,7 @@ async fn outputs_are_inputs() -> anyhow::Result<()> {
             raw_input_contents: raw.clone(),
             ..ModelInferRequest::default()
         };
-        let answer = client
-            .unary(MODEL_INFER, &[], &request.encode_to_vec())
-            .await?;
+        let answer = client.unary(MODEL_INFER, &[], &request.encode_to_vec()).await?;
         assert_eq!(answer.code()?, 0, "{}", answer.message());
         let expected = ModelInferResponse {
             model_name: "m".into(),

@@ -16,7 +16,9 @@ async fn main() -> anyhow::Result<()> {
     let infer = match env::args().nth(2).as_deref() {
         None => Infer::Message,
         Some("--tensors") => Infer::Tensors,
-        Some(other) => anyhow::bail!("unknown argument {other:?}; --tensors answers with the tensors of the request"),
+        Some(other) => {
+            anyhow::bail!("unknown argument {other:?}; --tensors answers with the tensors of the request")
+        }
     };
     let options = Options {
         infer,

@@ -97,7 +97,9 @@ async fn measure(args: &Args, ways: &[Way], servers: &Servers) -> anyhow::Result
                 body,
             };
             let planned = measurement.plan(TIME / f64::from(args.divide));
-            let planned = planned.await.with_context(|| format!("{}: {}", workload.name, way.name))?;
+            let planned = planned
+                .await
+                .with_context(|| format!("{}: {}", workload.name, way.name))?;
             measurements.push((measurement, planned));
         }
         let mut runs = vec![Vec::new(); ways.len()];

@@ -10,10 +10,17 @@ async fn rest_beside_a_go_proxy() {
     let program = process::binary("rest-bench").expect("the bench is built");
     let folder = TempDir::new().expect("a folder");
     let json = folder.path().join("bench/rest.json");
-    let args = ["--runs=1", "--divide=20", "--workload=32 at once", "--only=stowage;Go proxy"];
+    let args = [
+        "--runs=1",
+        "--divide=20",
+        "--workload=32 at once",
+        "--only=stowage;Go proxy",
+    ];
     let done = process::run(
         program,
-        args.iter().map(AsRef::as_ref).chain(["--json".as_ref(), json.as_os_str()]),
+        args.iter()
+            .map(AsRef::as_ref)
+            .chain(["--json".as_ref(), json.as_os_str()]),
     )
     .await
     .expect("the bench runs");
@@ -29,7 +36,10 @@ async fn rest_beside_a_go_proxy() {
         assert_eq!(series.len(), 7, "{section}");
         for series in series {
             let name = series["name"].as_str().expect("a name");
-            assert!(series["value"].as_f64().is_some_and(|rate| rate > 0.0), "{series}");
+            assert!(
+                series["value"].as_f64().is_some_and(|rate| rate > 0.0),
+                "{series}"
+            );
             // At least one call was looked at before the load, and one after it.
             assert!(series["runs"][0]["checked"].as_u64() >= Some(2), "{series}");
             assert!(done.stdout.contains(&format!("| {name} |")), "{}", done.stdout);

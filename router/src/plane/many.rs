@@ -38,7 +38,9 @@ impl Plane {
                 Ok(None) => return Err(Failure::new(Code::NotFound, "model not found")),
                 Ok(Some((metadata, message))) => {
                     headers.get_or_insert(metadata);
-                    message.into_iter().for_each(|part| merged.extend_from_slice(&part));
+                    for part in message {
+                        merged.extend_from_slice(&part);
+                    }
                     if merged.len() > self.options.message_limit {
                         let limit = self.options.message_limit;
                         let text =

@@ -8,8 +8,8 @@ use tonic::{Code, Status};
 
 use super::{Incoming, Plane, Reply, grpc_headers, uri};
 use crate::{
-    chunks::Chunks,
     body::{RequestBody, framing},
+    chunks::Chunks,
     failure::{self, Failure},
     observe::Observation,
     request::Routing,

@@ -79,7 +79,9 @@ pub fn infer_response(response: &ModelInferResponse, answer: &Answer) -> Result<
     out.put_slice(b"]}");
     let json_length = (!blobs.is_empty()).then_some(out.len());
     let mut body = Chunks::from(out);
-    blobs.into_iter().for_each(|blob| body.push(blob));
+    for blob in blobs {
+        body.push(blob);
+    }
     Ok(Encoded { body, json_length })
 }
 

@@ -3,7 +3,9 @@
 use api::names::methods::MODEL_INFER;
 use bytes::Bytes;
 
-use super::{Backend, Reply, call, call::Call, decode, encode, failure::Failure, message, offload, path::Model};
+use super::{
+    Backend, Reply, call, call::Call, decode, encode, failure::Failure, message, offload, path::Model,
+};
 
 impl<B: Backend> Call<'_, B> {
     pub(super) async fn infer(

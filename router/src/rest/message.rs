@@ -62,9 +62,16 @@ mod tests {
             let message = chunks(request.clone());
             let parts: Vec<Bytes> = message.clone().into_iter().collect();
             for large in raw.iter().filter(|raw| raw.len() >= SMALL) {
-                assert!(parts.iter().any(|part| part.as_ptr() == large.as_ptr()), "{sizes:?}");
+                assert!(
+                    parts.iter().any(|part| part.as_ptr() == large.as_ptr()),
+                    "{sizes:?}"
+                );
             }
-            assert_eq!(ModelInferRequest::decode(message).as_ref(), Ok(&request), "{sizes:?}");
+            assert_eq!(
+                ModelInferRequest::decode(message).as_ref(),
+                Ok(&request),
+                "{sizes:?}"
+            );
         }
     }
 }

@@ -24,7 +24,7 @@ use crate::{
 /// Threads of everything in Python that would start one for each core.
 const ONE_THREAD: [&str; 3] = ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"];
 /// `MLServer` imports a lot before it listens.
-const PYTHON_START: Duration = Duration::from_secs(120);
+const PYTHON_START: Duration = Duration::from_mins(2);
 
 /// Everything that runs during the bench; ends with it.
 #[derive(Debug)]
@@ -76,7 +76,11 @@ impl Servers {
 
     async fn ready(&self, way: &Way, workload: Workload) -> anyhow::Result<()> {
         let (_, addr) = self.of(way)?;
-        let limit = if way.program == Program::MlServer { PYTHON_START } else { START };
+        let limit = if way.program == Program::MlServer {
+            PYTHON_START
+        } else {
+            START
+        };
         let mut last = None;
         let answered = eventually(way.name, limit, async || {
             let attempt = async { Checker::new(addr, *way, workload).await?.check().await };

@@ -212,7 +212,9 @@ impl Tensor {
                 let answered = Vec::<f32>::deserialize(data)?;
                 anyhow::ensure!(&answered == values, "other numbers came back than were sent");
             }
-            Self::Bytes(_) => anyhow::ensure!(data == &self.data()?, "other strings came back than were sent"),
+            Self::Bytes(_) => {
+                anyhow::ensure!(data == &self.data()?, "other strings came back than were sent");
+            }
         }
         Ok(())
     }
