@@ -175,19 +175,19 @@ impl Measurement<'_> {
 
     async fn run(&self, calls: u32) -> anyhow::Result<Run> {
         let (server, addr) = self.servers.of(&self.way)?;
-        let mut checker = Checker::new(addr, self.way, *self.workload).await?;
-        checker.check().await?;
+        let mut client = Checker::new(addr, self.way, *self.workload).await?;
+        client.check().await?;
         let (cpu, started) = (server.cpu_seconds()?, Instant::now());
         let load = self.load(calls);
         let (load, checked) = if self.workload.at_once > 1 {
-            checker.beside(load).await?
+            client.beside(load).await?
         } else {
             // A second call would be measured as latency of the first.
             (load.await?, 0)
         };
         let cpu = server.cpu_seconds()? - cpu;
         let busy = cpu / started.elapsed().as_secs_f64();
-        checker.check().await?;
+        client.check().await?;
         Ok(Run {
             load,
             calls,
