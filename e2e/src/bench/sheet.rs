@@ -74,15 +74,17 @@ pub fn median(values: impl IntoIterator<Item = f64>) -> f64 {
 
 /// This machine.
 pub fn machine() -> String {
-    let processor = fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| {
-        let line = text.lines().find_map(|line| line.strip_prefix("model name"))?;
-        Some(line.trim_start_matches([' ', '\t', ':']).to_owned())
-    });
+    let processors = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let mut names = processors
+        .lines()
+        .filter_map(|line| line.strip_prefix("model name"));
+    let name = names.next().unwrap_or("unknown processor");
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    // Not those that a pinned process may use.
+    let cores = 1 + names.count();
     format!(
-        "{}, {cores} cores, Linux {}",
-        processor.as_deref().unwrap_or("unknown processor"),
+        "{}, cores: {cores}, Linux {}",
+        name.trim_start_matches([' ', '\t', ':']),
         kernel.trim()
     )
 }
