@@ -177,7 +177,7 @@ impl Measurement<'_> {
         let (server, addr) = self.servers.of(&self.way)?;
         let mut client = Checker::new(addr, self.way, *self.workload).await?;
         client.check().await?;
-        let (cpu, started) = (server.cpu_seconds()?, Instant::now());
+        let (cpu, started) = (server.cpu_seconds_of_all_threads()?, Instant::now());
         let load = self.load(calls);
         let (load, checked) = if self.workload.at_once > 1 {
             client.beside(load).await?
@@ -185,7 +185,7 @@ impl Measurement<'_> {
             // A second call would be measured as latency of the first.
             (load.await?, 0)
         };
-        let cpu = server.cpu_seconds()? - cpu;
+        let cpu = server.cpu_seconds_of_all_threads()? - cpu;
         let busy = cpu / started.elapsed().as_secs_f64();
         client.check().await?;
         Ok(Run {
