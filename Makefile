@@ -10,7 +10,7 @@ help:
 	@echo "make fuzz    fuzz targets, FUZZ_SECONDS each (30)"
 	@echo "make models  train the example models again"
 	@echo "make docs-tables  write the tables of docs/onnx.md anew, from the code"
-	@echo "make bench   the router beside haproxy and nginx, very many models, then the parts; in release; prints tables"
+	@echo "make bench   the router beside haproxy, nginx, a Go proxy and MLServer, very many models, the engines; in release; prints tables"
 	@echo "make plots   draw what the benches measured"
 
 test:

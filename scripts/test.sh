@@ -12,7 +12,7 @@ cd "$(dirname "$0")/.." || exit 2
 
 export STOWAGE_CACHE=${STOWAGE_CACHE:-$HOME/.cache/stowage}
 # Debian packages that the steps below need beyond a Rust toolchain; no root is needed when they are there.
-packages=(curl g++ libb64-0d python3 python3-venv)
+packages=(curl g++ libb64-0d nghttp2-client python3 python3-venv util-linux)
 # Node.js from elsewhere comes with npm.
 command -v npm > /dev/null || packages+=(nodejs npm)
 # An older Go than scripts/client-tool.sh can use is refused there.

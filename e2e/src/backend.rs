@@ -2,10 +2,12 @@
 //!
 //! - `/mmesh.ModelRuntime/*`: a runtime that is ready at once, loads anything in no time and lets any method pass.
 //! - `/stowage.test.Echo/*`: streaming kinds, failures and slow calls for tests; see [`methods`].
-//! - Anything else, above all `/inference.GRPCInferenceService/ModelInfer`: unary; the request message is the answer.
+//! - `/inference.GRPCInferenceService/ModelInfer`: a model whose outputs are its inputs, if [`Infer::Tensors`] is chosen.
+//! - Anything else: unary; the request message is the answer.
 
 pub mod methods;
 mod runtime;
+mod tensors;
 mod wire;
 
 use std::{
@@ -43,6 +45,18 @@ pub struct Options {
     pub status: RuntimeStatusResponse,
     /// Size of every model.
     pub model_bytes: u64,
+    /// What models answer.
+    pub infer: Infer,
+}
+
+/// What `ModelInfer` answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Infer {
+    /// The request's bytes, whatever they are: the least work for a bench of a proxy.
+    #[default]
+    Message,
+    /// A `ModelInferResponse` whose outputs are the inputs, for those who read it.
+    Tensors,
 }
 
 impl Default for Options {
@@ -50,6 +64,7 @@ impl Default for Options {
         Self {
             status: runtime::ready(),
             model_bytes: 1 << 20,
+            infer: Infer::default(),
         }
     }
 }
@@ -140,6 +155,8 @@ async fn calls(socket: TcpStream, shared: Arc<Shared>) -> Result<(), h2::Error> 
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_concurrent_streams(MAX_STREAMS)
+        // A load generator that ends gives up all its calls at once; the default takes twenty for an attack.
+        .max_pending_accept_reset_streams(MAX_STREAMS as usize)
         .handshake(socket)
         .await?;
     let (mut leave, mut left) = (std::pin::pin!(shared.stats.leave.notified()), false);
@@ -170,6 +187,8 @@ async fn call(request: Request<RecvStream>, respond: SendResponse<Bytes>, shared
         } else if let Some(method) = path.strip_prefix(methods::PREFIX) {
             let method = method.to_owned();
             methods::call(&method, request, respond, &shared.stats).await
+        } else if shared.options.infer == Infer::Tensors && path == api::names::methods::MODEL_INFER {
+            tensors::infer(request, respond).await
         } else {
             wire::unary_echo(request, respond).await
         }

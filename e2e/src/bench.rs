@@ -1,3 +1,5 @@
+//! Benches of whole programs. [`rest`] is about HTTP and JSON, the rest of this module about gRPC.
+//!
 //! The warm path, measured: one backend, reached directly, through `stowage-router`, through haproxy and through nginx.
 //!
 //! Every proxy has one worker thread and a core to itself (core 1); the backend and the load generator share the other
@@ -8,6 +10,8 @@
 pub mod density;
 pub mod load;
 pub mod report;
+pub mod rest;
 pub mod servers;
+pub mod sheet;
 pub mod verify;
 pub mod workload;

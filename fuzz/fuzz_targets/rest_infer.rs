@@ -63,9 +63,8 @@ fn check_round_trip(request: &ModelInferRequest, answer: &Answer) {
     let Ok(encoded) = infer_response(&echo(request), answer) else {
         return;
     };
-    let json = encoded
-        .body
-        .slice(..encoded.json_length.unwrap_or(encoded.body.len()));
+    let whole = encoded.body.into_bytes();
+    let json = whole.slice(..encoded.json_length.unwrap_or(whole.len()));
     serde_json::from_slice::<IgnoredAny>(&json).expect("answers are JSON");
     // Keys are the only place where this text stands unescaped before an array.
     let text =
@@ -73,7 +72,7 @@ fn check_round_trip(request: &ModelInferRequest, answer: &Answer) {
             .expect("JSON is UTF-8")
             .replacen("\"outputs\":[", "\"inputs\":[", 1);
     let header = encoded.json_length.map(|_| text.len());
-    let blobs = encoded.body.slice(json.len()..);
+    let blobs = whole.slice(json.len()..);
     let body = Bytes::from([text.as_bytes(), &blobs].concat());
     // Written out, numbers take more room than raw; the bound of text is another function's.
     match infer_request(body, header, &LIMITS) {

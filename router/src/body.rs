@@ -14,6 +14,7 @@ use h2::RecvStream;
 use tonic::Code;
 
 use crate::{
+    chunks::Chunks,
     failure::Failure,
     wire::framing::{FramingError, Meter, PREFIX, Prefix},
 };
@@ -77,9 +78,15 @@ impl RequestBody {
     }
 
     /// A body that is here already: framed messages.
-    pub fn complete(framed: Bytes, message_limit: usize, budget: Arc<ReplayBudget>) -> Result<Self, Failure> {
+    pub fn complete(
+        framed: impl Into<Chunks>,
+        message_limit: usize,
+        budget: Arc<ReplayBudget>,
+    ) -> Result<Self, Failure> {
         let mut body = Self::empty(message_limit, budget);
-        body.accept(framed)?;
+        for chunk in framed.into() {
+            body.accept(chunk)?;
+        }
         body.meter.finish().map_err(framing)?;
         Ok(body)
     }
@@ -267,12 +274,22 @@ impl RequestBody {
     /// To be called before the first chunk is given out.
     pub fn peek<T>(
         &mut self,
-        decide: impl FnOnce(Prefix, &[u8]) -> Result<Option<T>, Failure>,
+        mut decide: impl FnMut(Prefix, &[u8]) -> Result<Option<T>, Failure>,
     ) -> Result<Option<T>, Failure> {
         self.pull_arrived()?;
         let arrived: usize = self.arrived().map(Bytes::len).sum();
         if arrived < self.wanted {
             return Ok(None);
+        }
+        if !self.more.is_empty()
+            && let Some((head, message)) = self.first.as_ref().and_then(|first| first.split_first_chunk())
+        {
+            // The name usually stands at the beginning, so the pieces need not be put together.
+            let prefix = Prefix::parse(*head).map_err(framing)?;
+            let message = message.get(..prefix.length).unwrap_or(message);
+            if let Some(found) = decide(prefix, message)? {
+                return Ok(Some(found));
+            }
         }
         let joined;
         let bytes = if let (Some(first), true) = (&self.first, self.more.is_empty()) {

@@ -7,6 +7,7 @@
 pub mod args;
 pub mod body;
 pub mod cache;
+pub mod chunks;
 pub mod console;
 pub mod core;
 pub mod edit;

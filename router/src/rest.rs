@@ -20,6 +20,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use tokio::{sync::Semaphore, time::Instant};
 use tonic::{Code, Status};
 
+mod answer;
 mod body;
 mod call;
 pub mod decode;
@@ -27,6 +28,7 @@ pub mod encode;
 mod failure;
 mod infer;
 mod json;
+mod message;
 mod metadata;
 mod number;
 mod parameter;
@@ -39,6 +41,7 @@ mod v1;
 mod views;
 mod write;
 
+use crate::chunks::Chunks;
 use body::{Budget, Share};
 use call::Call;
 use decode::Limits;
@@ -62,13 +65,13 @@ const COMPRESSION: usize = 8;
 /// Calls methods of the data plane, in process.
 pub trait Backend: Clone + Send + Sync + 'static {
     /// One unary gRPC call. `method` is a full path, `message` the encoded protobuf, `metadata` what the client sent.
-    /// The answer is metadata and the encoded protobuf.
+    /// The answer is metadata and the encoded protobuf. Both messages are in whatever pieces they are at hand.
     fn call(
         &self,
         method: &'static str,
         metadata: HeaderMap,
-        message: Bytes,
-    ) -> impl Future<Output = Result<(HeaderMap, Bytes), Status>> + Send;
+        message: Chunks,
+    ) -> impl Future<Output = Result<(HeaderMap, Chunks), Status>> + Send;
 }
 
 /// Limits of the REST side.
@@ -137,7 +140,7 @@ struct App<B> {
 #[derive(Debug)]
 struct Reply {
     status: StatusCode,
-    body: Bytes,
+    body: Chunks,
     /// Set if binary tensors follow the JSON.
     json_length: Option<usize>,
     /// gRPC metadata of the answer.
@@ -300,12 +303,12 @@ async fn success(reply: Reply, coding: Option<metadata::Coding>) -> Response {
     if body.len() >= MIN_COMPRESSED {
         fields.insert(header::VARY, HeaderValue::from_static("accept-encoding"));
         if let Some(coding) = coding {
-            let plain = body.clone();
+            let plain = body.clone().into_bytes();
             // A body that cannot be compressed goes out as it is.
             if let Ok(Ok(compressed)) =
                 offload(COMPRESSION * body.len(), move || body::compress(coding, &plain)).await
             {
-                body = compressed;
+                body = compressed.into();
                 fields.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding.name()));
             }
         }
@@ -314,15 +317,15 @@ async fn success(reply: Reply, coding: Option<metadata::Coding>) -> Response {
 }
 
 fn failed(failure: Failure) -> Response {
-    let body = failure.json().into();
+    let body: Chunks = failure.json().into();
     let mut fields = *failure.headers;
     fields.insert(header::CONTENT_TYPE, JSON);
     respond(failure.http, fields, body)
 }
 
-fn respond(status: StatusCode, mut fields: HeaderMap, body: Bytes) -> Response {
+fn respond(status: StatusCode, mut fields: HeaderMap, body: Chunks) -> Response {
     fields.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
-    let mut response = Response::new(Body::from(body));
+    let mut response = Response::new(answer::body(body));
     *response.status_mut() = status;
     *response.headers_mut() = fields;
     response

@@ -12,6 +12,7 @@ use tonic_health::server::HealthReporter;
 
 use crate::{
     cache::{Cache, CacheOptions, StartError},
+    chunks::Chunks,
     listen::{self, ListenOptions},
     local, management,
     mesh::{Mesh, MeshOptions},
@@ -250,8 +251,8 @@ impl rest::Backend for Backend {
         &self,
         method: &'static str,
         metadata: HeaderMap,
-        message: bytes::Bytes,
-    ) -> Result<(HeaderMap, bytes::Bytes), Status> {
+        message: Chunks,
+    ) -> Result<(HeaderMap, Chunks), Status> {
         self.0.unary(method, metadata, message).await
     }
 }

@@ -30,6 +30,74 @@ async fn echoes_any_size() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn outputs_are_inputs() -> anyhow::Result<()> {
+    use api::inference::{
+        InferTensorContents, ModelInferRequest, ModelInferResponse,
+        model_infer_request::{InferInputTensor, InferRequestedOutputTensor},
+        model_infer_response::InferOutputTensor,
+    };
+    use prost::Message as _;
+
+    let backend = Backend::start(Options {
+        infer: Infer::Tensors,
+        ..Options::default()
+    })
+    .await?;
+    let client = Client::connect(backend.addr).await?;
+    let typed = InferTensorContents {
+        fp32_contents: vec![1.5, 2.5],
+        ..InferTensorContents::default()
+    };
+    for (contents, raw) in [
+        (None, vec![vec![1; 8].into(), vec![2; 300_000].into()]),
+        (Some(typed), Vec::new()),
+        (None, Vec::new()),
+    ] {
+        let names = ["a", "b"];
+        let request = ModelInferRequest {
+            model_name: "m".into(),
+            id: "7".into(),
+            inputs: names
+                .map(|name| InferInputTensor {
+                    name: name.into(),
+                    datatype: "FP32".into(),
+                    shape: vec![1, 2],
+                    contents: contents.clone(),
+                    ..InferInputTensor::default()
+                })
+                .into(),
+            outputs: vec![InferRequestedOutputTensor {
+                name: "a".into(),
+                ..InferRequestedOutputTensor::default()
+            }],
+            raw_input_contents: raw.clone(),
+            ..ModelInferRequest::default()
+        };
+        let answer = client.unary(MODEL_INFER, &[], &request.encode_to_vec()).await?;
+        assert_eq!(answer.code()?, 0, "{}", answer.message());
+        let expected = ModelInferResponse {
+            model_name: "m".into(),
+            id: "7".into(),
+            outputs: names
+                .map(|name| InferOutputTensor {
+                    name: name.into(),
+                    datatype: "FP32".into(),
+                    shape: vec![1, 2],
+                    contents: contents.clone(),
+                    ..InferOutputTensor::default()
+                })
+                .into(),
+            raw_output_contents: raw,
+            ..ModelInferResponse::default()
+        };
+        assert!(ModelInferResponse::decode(answer.messages[0].clone())? == expected);
+    }
+    let broken = client.unary(MODEL_INFER, &[], b"\x0a\xff").await?;
+    assert_eq!(broken.code()?, 3);
+    Ok(())
+}
+
+#[tokio::test]
 async fn is_a_runtime() -> anyhow::Result<()> {
     let (backend, _client) = start().await?;
     let mut runtime = ModelRuntimeClient::connect(format!("http://{}", backend.addr)).await?;

@@ -69,35 +69,43 @@ pub async fn run(
     parse(&text, workload.calls).with_context(|| format!("read h2load's report:\n{text}"))
 }
 
-fn parse(text: &str, calls: u32) -> anyhow::Result<Load> {
-    let line = |start: &str| {
-        text.lines()
-            .find_map(|line| line.trim_start().strip_prefix(start))
-            .with_context(|| format!("no line {start:?}"))
-    };
+/// Reads the report of a run of so many calls.
+pub(super) fn parse(text: &str, calls: u32) -> anyhow::Result<Load> {
     // finished in 7.82s, 25582.04 req/s, 2.07MB/s
-    let rate = line("finished in")?
+    let rate = line(text, "finished in")?
         .split(", ")
         .find_map(|part| part.strip_suffix(" req/s"))
         .context("no rate")?
         .trim()
         .parse()?;
     // status codes: 200000 2xx, 0 3xx, 0 4xx, 0 5xx
-    let good: u64 = line("status codes:")?
+    let good: u64 = line(text, "status codes:")?
         .split_whitespace()
         .next()
         .context("no count of 2xx")?
         .parse()?;
+    Ok(Load {
+        rate,
+        mean_us: mean_us(text)?,
+        failed: u64::from(calls).saturating_sub(good),
+    })
+}
+
+/// What follows `start` on the line that begins with it.
+fn line<'a>(text: &'a str, start: &str) -> anyhow::Result<&'a str> {
+    text.lines()
+        .find_map(|line| line.trim_start().strip_prefix(start))
+        .with_context(|| format!("no line {start:?}"))
+}
+
+/// Mean time of a call.
+fn mean_us(text: &str) -> anyhow::Result<f64> {
     // time for request:      212us     32.77ms      4.85ms      4.09ms    65.77%
-    let mean_us = line("time for request:")?
+    let mean = line(text, "time for request:")?
         .split_whitespace()
         .nth(2)
         .context("no mean")?;
-    Ok(Load {
-        rate,
-        mean_us: microseconds(mean_us)?,
-        failed: u64::from(calls).saturating_sub(good),
-    })
+    microseconds(mean)
 }
 
 fn microseconds(text: &str) -> anyhow::Result<f64> {

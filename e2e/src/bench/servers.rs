@@ -24,7 +24,7 @@ pub const LOAD_CORE: u32 = 0;
 /// Core of the proxy that is measured.
 pub const PROXY_CORE: u32 = 1;
 /// How long a server may take until it answers.
-const START: Duration = Duration::from_secs(30);
+pub(super) const START: Duration = Duration::from_secs(30);
 /// A way to the backend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Way {
@@ -93,7 +93,7 @@ impl Servers {
         for name in proxies {
             let addr = free_addr()?;
             let command = match *name {
-                "stowage-router" => router(addr, backend)?,
+                "stowage-router" => router(addr, free_addr()?, backend)?,
                 "haproxy" => haproxy(addr, backend, folder.path())?,
                 "nginx" => nginx(addr, backend, folder.path())?,
                 other => anyhow::bail!("no way to start {other}"),
@@ -126,12 +126,27 @@ impl Servers {
 }
 
 impl Server {
-    async fn start(name: &'static str, addr: SocketAddr, command: Command) -> anyhow::Result<Self> {
+    /// Starts a server and waits until it takes connections.
+    pub(super) async fn start(
+        name: &'static str,
+        addr: SocketAddr,
+        command: Command,
+    ) -> anyhow::Result<Self> {
+        Self::start_within(name, addr, command, START).await
+    }
+
+    /// Starts a server that may take so long until it takes connections.
+    pub(super) async fn start_within(
+        name: &'static str,
+        addr: SocketAddr,
+        command: Command,
+        limit: Duration,
+    ) -> anyhow::Result<Self> {
         let process = Process::start(command).with_context(|| {
             format!("start {name}; scripts/apt.sh installs haproxy, nginx and h2load where they are missing")
         })?;
         let mut server = Self { name, addr, process };
-        eventually(name, START, async || {
+        eventually(name, limit, async || {
             server.process.check_running()?;
             Ok(tokio::net::TcpStream::connect(addr).await.ok())
         })
@@ -172,13 +187,27 @@ impl Server {
         self.process.resident_bytes()
     }
 
-    /// CPU time so far, of all its threads, in seconds.
+    /// CPU time so far in seconds, in steps of a hundredth, with that of threads that have ended.
+    pub fn cpu_seconds_of_all_threads(&self) -> anyhow::Result<f64> {
+        /// Fixed in Linux's interface, whatever the kernel uses itself.
+        const TICKS: f64 = 100.0;
+        let path = format!("/proc/{}/stat", self.process.id());
+        let text = fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
+        // The name may hold anything; utime and stime are the 12th and 13th field behind it.
+        let (_, fields) = text.rsplit_once(')').context("no name")?;
+        let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<f64>);
+        let ticks: f64 = ticks.sum::<Result<_, _>>().with_context(|| path)?;
+        Ok(ticks / TICKS)
+    }
+
+    /// CPU time so far, of all threads that it has now, in seconds.
     pub fn cpu_seconds(&self) -> anyhow::Result<f64> {
         self.process.cpu_seconds()
     }
 }
 
-async fn register(addr: SocketAddr) -> anyhow::Result<()> {
+/// Makes the model known to a router, and loads it.
+pub(super) async fn register(addr: SocketAddr) -> anyhow::Result<()> {
     let mut client = ModelMeshClient::connect(format!("http://{addr}")).await?;
     let request = RegisterModelRequest {
         model_id: MODEL.into(),
@@ -195,12 +224,12 @@ async fn register(addr: SocketAddr) -> anyhow::Result<()> {
 }
 
 /// A port of the loopback interface that was free a moment ago.
-fn free_addr() -> anyhow::Result<SocketAddr> {
+pub(super) fn free_addr() -> anyhow::Result<SocketAddr> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?)
 }
 
 /// A binary that was built beside this one.
-fn sibling(name: &str) -> anyhow::Result<PathBuf> {
+pub(super) fn sibling(name: &str) -> anyhow::Result<PathBuf> {
     let path = std::env::current_exe()?.with_file_name(name);
     anyhow::ensure!(
         path.is_file(),
@@ -210,13 +239,14 @@ fn sibling(name: &str) -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
-fn pinned(program: &Path, core: u32) -> Command {
+pub(super) fn pinned(program: &Path, core: u32) -> Command {
     let mut command = Command::new("taskset");
     command.args(["-c", &core.to_string()]).arg(program);
     command
 }
 
-fn router(addr: SocketAddr, backend: SocketAddr) -> anyhow::Result<Command> {
+/// Takes gRPC at `addr` and HTTP at `rest`.
+pub(super) fn router(addr: SocketAddr, rest: SocketAddr, backend: SocketAddr) -> anyhow::Result<Command> {
     let mut command = pinned(&sibling("stowage-router")?, PROXY_CORE);
     command
         .args([
@@ -230,7 +260,7 @@ fn router(addr: SocketAddr, backend: SocketAddr) -> anyhow::Result<Command> {
             "text",
         ])
         .args(["--grpc-port", &addr.port().to_string()])
-        .args(["--rest-port", &free_addr()?.port().to_string()])
+        .args(["--rest-port", &rest.port().to_string()])
         .args([
             "--probe-port",
             "NONE",

@@ -6,6 +6,7 @@
 mod architecture;
 mod bad_input;
 mod bad_models;
+mod benches;
 mod clients;
 mod command_line;
 mod density;

@@ -8,6 +8,7 @@ use tonic::Code;
 use super::{Incoming, Plan, Plane, Reply};
 use crate::{
     body::RequestBody,
+    chunks::Chunks,
     failure::Failure,
     model::ModelId,
     request::{self, Required},
@@ -37,7 +38,9 @@ impl Plane {
                 Ok(None) => return Err(Failure::new(Code::NotFound, "model not found")),
                 Ok(Some((metadata, message))) => {
                     headers.get_or_insert(metadata);
-                    merged.extend_from_slice(&message);
+                    for part in message {
+                        merged.extend_from_slice(&part);
+                    }
                     if merged.len() > self.options.message_limit {
                         let limit = self.options.message_limit;
                         let text =
@@ -91,7 +94,7 @@ impl Plane {
         kind: NameKind,
         id: &ModelId,
         message: Bytes,
-    ) -> Result<Option<(HeaderMap, Bytes)>, Failure> {
+    ) -> Result<Option<(HeaderMap, Chunks)>, Failure> {
         let lease = match self.enter(id, kind).await {
             Ok(lease) => lease,
             Err(failure) if failure.code == Code::NotFound => return Ok(None),

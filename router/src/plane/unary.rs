@@ -9,12 +9,16 @@ use tonic::{Code, Status};
 use super::{Incoming, Plane, Reply, grpc_headers, uri};
 use crate::{
     body::{RequestBody, framing},
+    chunks::Chunks,
     failure::{self, Failure},
     observe::Observation,
     request::Routing,
     upstream::Frame,
-    wire::framing::{PREFIX, Prefix, frame},
+    wire::framing::{PREFIX, Prefix},
 };
+
+/// Copying so much costs less than a piece of its own.
+const SMALL: usize = 16 << 10;
 
 impl Plane {
     /// A unary call of `method` (a full path) with an encoded message; gives metadata and message of the response.
@@ -22,8 +26,8 @@ impl Plane {
         &self,
         method: &str,
         metadata: HeaderMap,
-        message: Bytes,
-    ) -> Result<(HeaderMap, Bytes), Status> {
+        message: Chunks,
+    ) -> Result<(HeaderMap, Chunks), Status> {
         let longest = self.options.longest_call;
         let headers = grpc_headers(metadata);
         let routing = Routing::of(&headers)?;
@@ -37,11 +41,13 @@ impl Plane {
             );
             return Err(Status::resource_exhausted(text));
         }
+        let length = message.len();
+        let framed = frame_chunks(message);
         let mut request = Request::new(());
         *request.method_mut() = Method::POST;
         *request.uri_mut() = uri(method)?;
         *request.headers_mut() = headers;
-        let body = RequestBody::complete(frame(&message), limit, self.budget.clone())?;
+        let body = RequestBody::complete(framed, limit, self.budget.clone())?;
         let incoming = Box::new(Incoming {
             parts: request.into_parts().0,
             body,
@@ -49,7 +55,7 @@ impl Plane {
             deadline: Some(deadline),
         });
         let mut seen = Observation::start(&self.metrics, method, &incoming.parts.headers);
-        seen.request_bytes(message.len() as u64);
+        seen.request_bytes(length as u64);
         let work = async {
             let reply = self.call(incoming).await?;
             if let Reply::Live(head, exchange) = &reply {
@@ -71,29 +77,24 @@ impl Plane {
     }
 
     /// Reads a response with one message to its end.
-    pub(super) async fn collect(&self, method: &str, reply: Reply) -> Result<(HeaderMap, Bytes), Failure> {
+    pub(super) async fn collect(&self, method: &str, reply: Reply) -> Result<(HeaderMap, Chunks), Failure> {
         let (head, mut exchange) = match reply {
-            Reply::Ready(headers, framed) => return Ok((headers, message(framed)?)),
+            Reply::Ready(headers, framed) => return Ok((headers, message(framed.into())?)),
             Reply::Live(head, exchange) => (head, exchange),
         };
         if head.end {
             return Err(status(&head.headers));
         }
         let limit = self.options.message_limit + PREFIX;
-        let (mut first, mut more) = (Bytes::new(), BytesMut::new());
+        let mut framed = Chunks::new();
         loop {
             match std::future::poll_fn(|cx| exchange.poll_frame(cx)).await {
                 Some(Ok(Frame::Data(data))) => {
-                    let length = first.len() + more.len() + data.len();
-                    if length > limit {
+                    if framed.len() + data.len() > limit {
                         let text = format!("the response is larger than the limit of {limit} bytes");
                         return Err(Failure::new(Code::ResourceExhausted, text));
                     }
-                    if first.is_empty() {
-                        first = data;
-                    } else {
-                        more.extend_from_slice(&data);
-                    }
+                    framed.push_joined(data);
                 }
                 Some(Ok(Frame::Trailers(mut trailers))) => {
                     self.translate_status(method, &mut trailers);
@@ -111,13 +112,7 @@ impl Plane {
                 }
             }
         }
-        if !more.is_empty() {
-            let mut joined = BytesMut::with_capacity(first.len() + more.len());
-            joined.extend_from_slice(&first);
-            joined.extend_from_slice(&more);
-            first = joined.freeze();
-        }
-        Ok((head.headers, message(first)?))
+        Ok((head.headers, message(framed)?))
     }
 }
 
@@ -128,12 +123,36 @@ fn status(headers: &HeaderMap) -> Failure {
     Failure::new(code, failure::message(headers))
 }
 
+/// A message with its prefix: in one piece with the first one of the message where that is small, so that the model's
+/// name is found there.
+fn frame_chunks(mut message: Chunks) -> Chunks {
+    let length = message.len();
+    let first = message.pop().unwrap_or_default();
+    let prefix = Prefix {
+        compressed: false,
+        length,
+    };
+    let mut framed = Chunks::new();
+    if first.len() <= SMALL {
+        let mut joined = BytesMut::with_capacity(PREFIX + first.len());
+        joined.extend_from_slice(&prefix.to_bytes());
+        joined.extend_from_slice(&first);
+        framed.push(joined.freeze());
+    } else {
+        framed.push(Bytes::copy_from_slice(&prefix.to_bytes()));
+        framed.push(first);
+    }
+    framed.append(message);
+    framed
+}
+
 /// The one message of a response.
-fn message(mut framed: Bytes) -> Result<Bytes, Failure> {
-    let head = framed.first_chunk::<PREFIX>().copied();
-    let head = head.ok_or_else(|| Failure::new(Code::Internal, "the response has no message"))?;
+fn message(mut framed: Chunks) -> Result<Chunks, Failure> {
+    let mut head = [0; PREFIX];
+    framed
+        .try_copy_to_slice(&mut head)
+        .map_err(|_| Failure::new(Code::Internal, "the response has no message"))?;
     let prefix = Prefix::parse(head).map_err(framing)?;
-    framed.advance(PREFIX);
     if prefix.compressed || prefix.length != framed.len() {
         return Err(Failure::new(
             Code::Internal,

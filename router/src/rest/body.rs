@@ -20,6 +20,9 @@ use tonic::Code;
 
 use super::{failure::Failure, metadata::Coding};
 
+/// How many times what has arrived a body may be given room for, where it announced that much: a large one gets its
+/// buffer at once, and a client that only announces gets little.
+const AHEAD: usize = 16;
 /// Bytes that a body may take without asking.
 const UNIT: usize = 64 << 10;
 
@@ -76,11 +79,12 @@ pub(super) async fn read(
     timeout: Duration,
     share: &mut Share<'_>,
 ) -> Result<Bytes, Failure> {
-    let announced = body.size_hint().lower();
-    if announced > u64::try_from(limit).unwrap_or(u64::MAX) {
+    // What does not fit is larger than any limit.
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    if announced > limit {
         return Err(too_large(limit));
     }
-    let read = tokio::time::timeout(timeout, collect(body, limit, share)).await;
+    let read = tokio::time::timeout(timeout, collect(body, announced, limit, share)).await;
     read.unwrap_or_else(|_| {
         let message = format!("the body did not arrive within {} seconds", timeout.as_secs_f32());
         let failure = Failure::with_http(StatusCode::REQUEST_TIMEOUT, Code::DeadlineExceeded, message);
@@ -88,7 +92,12 @@ pub(super) async fn read(
     })
 }
 
-async fn collect(mut body: Body, limit: usize, share: &mut Share<'_>) -> Result<Bytes, Failure> {
+async fn collect(
+    mut body: Body,
+    announced: usize,
+    limit: usize,
+    share: &mut Share<'_>,
+) -> Result<Bytes, Failure> {
     let mut first = Bytes::new();
     let mut rest = Vec::new();
     while let Some(frame) = body.frame().await {
@@ -107,19 +116,26 @@ async fn collect(mut body: Body, limit: usize, share: &mut Share<'_>) -> Result<
             continue;
         }
         // One buffer, because many small frames would each keep a larger buffer of the connection alive.
-        if rest.is_empty() {
-            rest = Vec::with_capacity(2 * (first.len() + data.len()).min(limit / 2 + 1));
-            rest.extend_from_slice(&std::mem::take(&mut first));
-        }
-        if rest.capacity() - rest.len() < data.len() {
-            let wanted =
-                (2 * rest.capacity()).clamp(rest.len() + data.len(), limit.max(rest.len() + data.len()));
+        let length = have + data.len();
+        if rest.capacity() < length {
+            let wanted = room(length, announced, limit);
             share.grow(wanted)?;
             rest.reserve_exact(wanted - rest.len());
         }
+        rest.extend_from_slice(&std::mem::take(&mut first));
         rest.extend_from_slice(&data);
     }
     Ok(if rest.is_empty() { first } else { rest.into() })
+}
+
+/// Room for a body of which `length` bytes have arrived.
+fn room(length: usize, announced: usize, limit: usize) -> usize {
+    let wanted = if announced >= length && announced / AHEAD <= length {
+        announced
+    } else {
+        2 * length
+    };
+    wanted.clamp(length, limit.max(length))
 }
 
 fn too_large(limit: usize) -> Failure {
@@ -174,4 +190,27 @@ pub(super) fn compress(coding: Coding, body: &[u8]) -> io::Result<Bytes> {
         }
     };
     Ok(out.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_is_bounded_by_what_has_arrived() {
+        for (length, announced, expected) in [
+            // Nothing announced: doubled, up to the limit.
+            (100, 0, 200),
+            (900, 0, 1000),
+            // Announced and plausible: at once.
+            (100, 1000, 1000),
+            (100, 150, 150),
+            // Announced far ahead.
+            (10, 1000, 20),
+            // More than was announced.
+            (100, 99, 200),
+        ] {
+            assert_eq!(room(length, announced, 1000), expected, "{length} of {announced}");
+        }
+    }
 }

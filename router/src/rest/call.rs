@@ -1,12 +1,12 @@
 //! One request on its way through the backend.
 
-use bytes::Bytes;
 use http::HeaderMap;
 use prost::Message;
 use tokio::time::Instant;
 use tonic::Code;
 
 use super::{App, Backend, failure::Failure};
+use crate::chunks::Chunks;
 
 /// What all calls of one request share.
 pub(super) struct Call<'a, B> {
@@ -22,8 +22,8 @@ impl<B: Backend> Call<'_, B> {
         method: &'static str,
         request: &impl Message,
     ) -> Result<(HeaderMap, R), Failure> {
-        let message = request.encode_to_vec().into();
-        let (metadata, answer) = self.raw(method, message).await?;
+        let message = request.encode_to_vec();
+        let (metadata, answer) = self.raw(method, message.into()).await?;
         Ok((metadata, decode(answer)?))
     }
 
@@ -31,8 +31,8 @@ impl<B: Backend> Call<'_, B> {
     pub(super) async fn raw(
         &self,
         method: &'static str,
-        message: Bytes,
-    ) -> Result<(HeaderMap, Bytes), Failure> {
+        message: Chunks,
+    ) -> Result<(HeaderMap, Chunks), Failure> {
         let limit = self.app.options.max_message;
         if message.len() > limit {
             let length = message.len();
@@ -52,7 +52,7 @@ impl<B: Backend> Call<'_, B> {
 }
 
 /// Decodes what a model server answered.
-pub(super) fn decode<R: Message + Default>(answer: Bytes) -> Result<R, Failure> {
+pub(super) fn decode<R: Message + Default>(answer: Chunks) -> Result<R, Failure> {
     R::decode(answer)
         .map_err(|error| Failure::internal(format!("the answer of the model is broken: {error}")))
 }

@@ -108,6 +108,11 @@ impl Answer {
             .unwrap_or(self.binary)
     }
 
+    /// Are all outputs to be binary?
+    pub fn is_all_binary(&self) -> bool {
+        self.binary && self.outputs.values().all(|wish| wish.binary != Some(false))
+    }
+
     /// Should the strings of this output be base64?
     pub fn is_base64(&self, output: &str) -> bool {
         self.outputs.get(output).is_some_and(|wish| wish.base64)

@@ -11,6 +11,7 @@ use bytes::{BufMut as _, Bytes};
 use thiserror::Error;
 
 use super::{decode::Answer, raw, write};
+use crate::chunks::Chunks;
 
 /// An answer that a model should not have given, or that JSON cannot carry.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -34,10 +35,10 @@ pub enum EncodeError {
 }
 
 /// A body.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Encoded {
-    /// JSON, and binary tensors after it.
-    pub body: Bytes,
+    /// JSON, and binary tensors after it, each in the pieces that it was in.
+    pub body: Chunks,
     /// Length of the JSON if binary tensors follow it.
     pub json_length: Option<usize>,
 }
@@ -45,7 +46,10 @@ pub struct Encoded {
 /// Encodes an answer as the client wants it.
 pub fn infer_response(response: &ModelInferResponse, answer: &Answer) -> Result<Encoded, EncodeError> {
     let tensors = tensors(response)?;
-    let size: usize = tensors.iter().map(|tensor| tensor.raw.len()).sum();
+    let written = tensors
+        .iter()
+        .filter(|tensor| !answer.is_binary(&tensor.output.name));
+    let size: usize = written.map(|tensor| tensor.raw.len()).sum();
     let mut out = Vec::with_capacity(size.saturating_mul(3).saturating_add(256));
     let mut blobs = Vec::new();
     out.push(b'{');
@@ -74,13 +78,11 @@ pub fn infer_response(response: &ModelInferResponse, answer: &Answer) -> Result<
     }
     out.put_slice(b"]}");
     let json_length = (!blobs.is_empty()).then_some(out.len());
+    let mut body = Chunks::from(out);
     for blob in blobs {
-        out.put_slice(&blob);
+        body.push(blob);
     }
-    Ok(Encoded {
-        body: out.into(),
-        json_length,
-    })
+    Ok(Encoded { body, json_length })
 }
 
 /// One output, all as raw bytes.

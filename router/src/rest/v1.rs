@@ -11,8 +11,6 @@ use api::{
     names::methods::MODEL_INFER,
 };
 use bytes::{BufMut as _, Bytes};
-use http::HeaderMap;
-use prost::Message as _;
 
 use super::{
     Backend, Reply, call,
@@ -21,7 +19,7 @@ use super::{
     encode::{self, EncodeError, Tensor},
     failure::Failure,
     json::Cursor,
-    offload,
+    message, offload,
     path::Model,
     tensor::{self, Expected},
     write,
@@ -38,10 +36,10 @@ impl<B: Backend> Call<'_, B> {
         let message = offload(body.len(), move || -> Result<_, Failure> {
             let mut request = request(&body, &metadata, &limits)?;
             request.model_name = model.name;
-            Ok(request.encode_to_vec().into())
+            Ok(message::chunks(request))
         })
         .await??;
-        let (headers, response): (HeaderMap, Bytes) = self.raw(MODEL_INFER, message).await?;
+        let (headers, response) = self.raw(MODEL_INFER, message).await?;
         let predictions = offload(response.len().saturating_mul(4), move || -> Result<_, Failure> {
             Ok(predictions(&call::decode(response)?)?)
         })

@@ -11,7 +11,10 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use prost::Message;
-use router::rest::{Backend, RestOptions, app};
+use router::{
+    chunks::Chunks,
+    rest::{Backend, RestOptions, app},
+};
 use tokio::sync::Semaphore;
 use tonic::Status;
 use tower::ServiceExt as _;
@@ -97,12 +100,12 @@ impl Backend for Fake {
         &self,
         method: &'static str,
         metadata: HeaderMap,
-        message: Bytes,
-    ) -> Result<(HeaderMap, Bytes), Status> {
+        message: Chunks,
+    ) -> Result<(HeaderMap, Chunks), Status> {
         let call = Recorded {
             method,
             metadata,
-            message,
+            message: message.into_bytes(),
         };
         self.calls.lock().expect("no test panics here").push(call);
         if let Some(gate) = &self.gate {
@@ -114,6 +117,7 @@ impl Backend for Fake {
             .expect("no test panics here")
             .get(method)
             .cloned();
+        let answer = answer.map(|answer| answer.map(|(metadata, message)| (metadata, message.into())));
         answer.unwrap_or_else(|| Err(Status::unimplemented(format!("no answer for {method}"))))
     }
 }

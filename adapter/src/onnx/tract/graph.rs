@@ -268,6 +268,14 @@ fn check_wiring(graph: &GraphProto, corrupt: &impl Fn(&str) -> LoadError) -> Res
         .iter()
         .flat_map(|node| &node.output)
         .chain(graph.initializer.iter().map(|tensor| &tensor.name))
+        // A sparse one has the name of its values.
+        .chain(
+            graph
+                .sparse_initializer
+                .iter()
+                .flat_map(|sparse| &sparse.values)
+                .map(|values| &values.name),
+        )
         .chain(graph.input.iter().map(|input| &input.name))
         .map(String::as_str)
         .collect::<HashSet<_>>();

@@ -425,7 +425,7 @@ proptest! {
         // What JSON cannot carry is refused, and nothing else.
         prop_assume!(encoded.is_ok() || !datatype.as_str().contains('F'));
         let body = encoded.expect("finite").body;
-        let json = String::from_utf8(body.to_vec()).expect("JSON is UTF-8").replacen("outputs", "inputs", 1);
+        let json = String::from_utf8(body.into_bytes().to_vec()).expect("JSON is UTF-8").replacen("outputs", "inputs", 1);
         let decoded = decode(&json).expect(&json);
         prop_assert_eq!(&decoded.request.raw_input_contents[0], &raw, "{}", json);
         prop_assert_eq!(&decoded.request.inputs[0].shape, &shape);
@@ -440,7 +440,7 @@ proptest! {
         }
         let shape = [i64::try_from(strings.len()).expect("few")];
         let encoded = encode::infer_response(&answer(Datatype::Bytes, &shape, &raw), &Answer::default());
-        let json = String::from_utf8(encoded.expect("valid").body.to_vec()).expect("JSON is UTF-8");
+        let json = String::from_utf8(encoded.expect("valid").body.into_bytes().to_vec()).expect("JSON is UTF-8");
         let decoded = decode(&json.replacen("outputs", "inputs", 1)).expect(&json);
         prop_assert_eq!(&decoded.request.raw_input_contents[0], &raw, "{}", json);
     }

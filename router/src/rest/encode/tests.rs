@@ -38,7 +38,7 @@ fn typed(datatype: &str, shape: &[i64], contents: InferTensorContents) -> ModelI
 fn text(response: &ModelInferResponse, answer: &Answer) -> Result<String, String> {
     let encoded = infer_response(response, answer).map_err(|error| error.to_string())?;
     assert_eq!(encoded.json_length, None);
-    Ok(String::from_utf8(encoded.body.to_vec()).expect("JSON is UTF-8"))
+    Ok(String::from_utf8(encoded.body.into_bytes().to_vec()).expect("JSON is UTF-8"))
 }
 
 /// The `data` of the only output.
@@ -261,6 +261,7 @@ fn binary_outputs_follow_the_json_in_order() {
         outputs: HashMap::from([("q".to_owned(), wish)]),
     };
     let Encoded { body, json_length } = infer_response(&response, &answer).expect("valid");
+    let body = body.into_bytes();
     let (json, blobs) = body.split_at(json_length.expect("binary"));
     assert_eq!(
         std::str::from_utf8(json),
@@ -286,7 +287,7 @@ fn typed_contents_become_binary_too() {
     let Encoded { body, json_length } =
         infer_response(&typed("FP32", &[1], contents), &answer).expect("valid");
     assert_eq!(
-        body.get(json_length.expect("binary")..),
+        body.into_bytes().get(json_length.expect("binary")..),
         Some(&1.0_f32.to_le_bytes()[..])
     );
 }

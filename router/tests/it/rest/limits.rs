@@ -260,7 +260,7 @@ async fn large_bodies_are_worked_on_elsewhere() {
 struct Panics;
 
 impl Backend for Panics {
-    async fn call(&self, _: &'static str, _: HeaderMap, _: Bytes) -> Result<(HeaderMap, Bytes), Status> {
+    async fn call(&self, _: &'static str, _: HeaderMap, _: Chunks) -> Result<(HeaderMap, Chunks), Status> {
         panic!("a bug")
     }
 }

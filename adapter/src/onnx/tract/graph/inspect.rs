@@ -175,7 +175,10 @@ impl Found {
         self.nodes += graph.node.len();
         let attributes = || graph.node.iter().flat_map(|node| &node.attribute);
         let in_attributes = attributes().flat_map(|attribute| attribute.t.iter().chain(&attribute.tensors));
-        for tensor in graph.initializer.iter().chain(in_attributes) {
+        let sparse = attributes().filter_map(|attribute| attribute.sparse_tensor.as_ref());
+        let sparse = graph.sparse_initializer.iter().chain(sparse);
+        let in_sparse = sparse.flat_map(|sparse| sparse.values.iter().chain(&sparse.indices));
+        for tensor in graph.initializer.iter().chain(in_attributes).chain(in_sparse) {
             if tensor.data_location == Some(pb::tensor_proto::DataLocation::External as i32) {
                 // Its declaration alone: the data is elsewhere, or not looked at.
                 self.external.push(TensorProto {
