@@ -102,6 +102,8 @@ async fn connection(
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_frame_size(FRAME)
         .max_concurrent_streams(options.streams)
+        // A client may give up all of its calls at once: that alone is no attack, and no reason to end the others.
+        .max_pending_accept_reset_streams(options.streams as usize)
         .max_header_list_size(options.header_list);
     let handshake = builder.handshake::<_, Bytes>(socket);
     let mut connection = time::timeout(HANDSHAKE_TIMEOUT, handshake)

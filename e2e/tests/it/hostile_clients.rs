@@ -18,6 +18,23 @@ const STALLED: usize = 400;
 /// What an HTTP/2 client sends first: preface and empty settings.
 const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
+/// `POST /x` as a HEADERS frame that ends its stream: literals without indexing, names from the static table of RFC 7541.
+fn headers_frame(stream: u32) -> Vec<u8> {
+    let block = b"\x83\x86\x44\x02/x";
+    let mut frame = vec![0, 0, u8::try_from(block.len()).expect("short"), 1, 5];
+    frame.extend(stream.to_be_bytes());
+    frame.extend(block);
+    frame
+}
+
+/// RST_STREAM with CANCEL.
+fn reset_frame(stream: u32) -> Vec<u8> {
+    let mut frame = vec![0, 0, 4, 3, 0];
+    frame.extend(stream.to_be_bytes());
+    frame.extend(8_u32.to_be_bytes());
+    frame
+}
+
 async fn connect_and_send(address: &str, bytes: &[u8]) -> TcpStream {
     let mut stream = TcpStream::connect(address)
         .await
@@ -74,6 +91,39 @@ async fn a_slow_client_in_the_middle_of_a_frame() {
     // A HEADERS frame of 256 bytes that does not come.
     let bytes = [HTTP2_PREFACE, &[0, 1, 0, 1, 4, 0, 0, 0, 1]].concat();
     check_served_beside(Stowage::grpc, &bytes).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_cancels_all_of_its_calls_at_once_keeps_its_connection() {
+    const PING: [u8; 8] = *b"answered";
+    let server = Stowage::examples().await;
+    let mut bytes = HTTP2_PREFACE.to_vec();
+    let streams: Vec<u32> = (0..100).map(|number| number * 2 + 1).collect();
+    for stream in &streams {
+        bytes.extend(headers_frame(*stream));
+        bytes.extend(reset_frame(*stream));
+    }
+    bytes.extend([0, 0, 8, 6, 0, 0, 0, 0, 0]);
+    bytes.extend(PING);
+    let mut client = connect_and_send(server.grpc(), &bytes).await;
+    let answered = async {
+        loop {
+            let mut header = [0; 9];
+            client
+                .read_exact(&mut header)
+                .await
+                .expect("the connection stays open");
+            let mut payload = vec![0; usize::from(header[1]) << 8 | usize::from(header[2])];
+            client.read_exact(&mut payload).await.expect("frames are whole");
+            match header[3] {
+                6 if header[4] == 1 => return payload,
+                7 => panic!("the server says good-bye: {payload:?}"),
+                _ => {}
+            }
+        }
+    };
+    let payload = tokio::time::timeout(SOON, answered).await.expect("in time");
+    assert_eq!(payload, PING);
 }
 
 #[tokio::test(flavor = "multi_thread")]
