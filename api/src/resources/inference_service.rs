@@ -2,6 +2,7 @@
 
 pub mod autoscaling;
 pub mod component;
+pub mod model_mesh;
 pub mod predictor;
 pub mod status;
 pub mod storage;
