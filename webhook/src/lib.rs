@@ -19,6 +19,7 @@ mod node;
 pub mod patch;
 pub mod review;
 pub mod rules;
+pub mod runtime_defaults;
 pub mod select;
 pub mod snapshot;
 mod suggest;

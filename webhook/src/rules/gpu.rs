@@ -4,7 +4,12 @@ use serde_json::Value;
 
 use super::Rule;
 use super::sink::Findings;
-use crate::{names, node::Node, suggest};
+use crate::{
+    names,
+    node::Node,
+    snapshot::{Freshness, Part},
+    suggest,
+};
 
 const PLAIN: [&str; 4] = ["cpu", "memory", "storage", "ephemeral-storage"];
 const GPUS: [&str; 4] = [
@@ -63,6 +68,8 @@ pub(crate) fn check(
             return;
         }
     };
+    // Further GPUs may have been configured meanwhile.
+    let stale = out.review.snapshot.freshness(Part::Config) == Freshness::Stale;
     let configured = &out.review.snapshot.config().gpu_resources;
     let known: Vec<&str> = GPUS
         .into_iter()

@@ -7,6 +7,7 @@ use crate::{
     node::Node,
     review::Kind,
     rules::{LATER, Rule, sink::Findings},
+    runtime_defaults::assumed_protocol,
     select::{self, Objection, Wish},
     snapshot::Part,
     suggest,
@@ -154,11 +155,6 @@ fn check_block(
     } else {
         kserve(&wish, &runtime, &at, out);
     }
-}
-
-/// What defaulting writes for blocks that it turns into `model`.
-fn assumed_protocol(framework: &str) -> Option<&'static str> {
-    matches!(framework, "triton" | "onnx" | "huggingface").then_some("v2")
 }
 
 fn kserve(wish: &Wish<'_>, runtime: &Node<'_>, at: &Node<'_>, out: &mut Findings<'_>) {
