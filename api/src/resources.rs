@@ -29,7 +29,9 @@ pub mod serving_runtime;
 pub mod status;
 mod trained_model;
 
-pub use cluster_storage_container::{ClusterStorageContainer, StorageContainerSpec, SupportedUriFormat};
+pub use cluster_storage_container::{
+    ClusterStorageContainer, StorageContainerSpec, SupportedUriFormat, WORKLOAD_TYPES,
+};
 pub use inference_graph::{InferenceGraph, InferenceGraphSpec, InferenceGraphStatus};
 pub use inference_service::{InferenceService, InferenceServiceSpec, InferenceServiceStatus};
 pub use local_model_cache::{
