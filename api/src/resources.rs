@@ -14,12 +14,15 @@
 //!   kept as JSON ([`Object`]). The types of `k8s-openapi` are not used for them: they drop what they do not know, and
 //!   a pod template must reach the API server as its author wrote it, also when the cluster is newer than this build.
 //!
-//! The schema of the definitions is derived from the same types (by the generator of `make manifests`); it keeps unknown fields wherever
+//! The schema of the definitions is derived from the same types (module [`crd`]); it keeps unknown fields wherever
 //! the types do. Source of the field tree: KServe 0.20 (`pkg/apis/serving`), ModelMesh Serving 0.12.
 
+pub mod cel;
 mod cluster_storage_container;
+pub mod crd;
 pub mod inference_graph;
 pub mod inference_service;
+mod kind;
 mod local_model_cache;
 mod local_model_namespace_cache;
 pub mod pod;
@@ -34,6 +37,7 @@ pub use cluster_storage_container::{
 };
 pub use inference_graph::{InferenceGraph, InferenceGraphSpec, InferenceGraphStatus};
 pub use inference_service::{InferenceService, InferenceServiceSpec, InferenceServiceStatus};
+pub use kind::Kind;
 pub use local_model_cache::{
     LocalModelCache, LocalModelCacheSpec, LocalModelCacheStatus, LocalModelCopies, LocalModelStorage,
     NamespacedName,

@@ -19,6 +19,10 @@ use serde_with::skip_serializing_none;
 
 use super::{Object, null_is_empty};
 
+/// Most canaries: a bound that lets the API server accept rules on them. Each is a workload of its own, and not more
+/// than a hundred can have a part of the traffic.
+pub const MAX_CANARIES: u32 = 100;
+
 /// A model or program that answers inference calls, with what stands before it and what explains it.
 #[skip_serializing_none]
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -51,7 +55,7 @@ pub struct InferenceServiceSpec {
     /// What explains answers.
     pub explainer: Option<Explainer>,
     /// Further predictors that get a part of the traffic.
-    #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
+    #[schemars(extend("x-kubernetes-list-type" = "atomic", "maxItems" = MAX_CANARIES))]
     pub canary: Option<Vec<Canary>>,
     /// Fields that are not named here.
     #[serde(flatten)]

@@ -18,6 +18,7 @@ pub struct PodSpec {
     /// Volumes that containers can mount.
     pub volumes: Option<Vec<Volume>>,
     /// Labels that a node must have.
+    #[schemars(extend("x-kubernetes-map-type" = "atomic"))]
     pub node_selector: Option<StringMap>,
     /// Which nodes and pods are preferred or required beside it.
     pub affinity: Option<Object>,
@@ -163,7 +164,8 @@ pub struct Container {
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["mountPath"]))]
     pub volume_mounts: Option<Vec<VolumeMount>>,
     /// Block devices and where they appear.
-    pub volume_devices: Option<Vec<Object>>,
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["devicePath"]))]
+    pub volume_devices: Option<Vec<VolumeDevice>>,
     /// Restarted when it fails.
     pub liveness_probe: Option<Object>,
     /// Gets requests while it succeeds.
@@ -289,6 +291,22 @@ pub struct VolumeMount {
     pub recursive_read_only: Option<String>,
     /// Whether mounts made later are seen.
     pub mount_propagation: Option<String>,
+    /// Fields that are not named here.
+    #[serde(flatten)]
+    pub rest: Object,
+}
+
+/// Where a block device appears in a container.
+#[skip_serializing_none]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct VolumeDevice {
+    /// The volume claim's name in the pod.
+    #[schemars(required)]
+    pub name: Option<String>,
+    /// Path in the container.
+    #[schemars(required)]
+    pub device_path: Option<String>,
     /// Fields that are not named here.
     #[serde(flatten)]
     pub rest: Object,
