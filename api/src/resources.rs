@@ -6,8 +6,8 @@
 //!
 //! * **Lossless.** Every object of ours ends in a flattened map `rest` with the fields that these types do not know,
 //!   so an object that a newer KServe stored is written back whole. Fields are `Option`, because absent, `""`, `0`
-//!   and `[]` are different things in a stored object; `None` is never written. Objects that the schema requires and
-//!   that Go reads as a value (`spec.predictor`) are plain, and absent reads as empty.
+//!   and `[]` are different things in a stored object; `None` is never written. Only a predictor, which the schema
+//!   requires, is plain: absent reads as empty, and empty, which every rule denies, is not written.
 //! * **As tolerant as Go.** `null` is absent. Values with a fixed set are strings with the set in the schema, so an
 //!   unknown one is a finding and not a failure to decode. A [`Quantity`] keeps its spelling, number or string.
 //! * **Parts of pods** ([`pod`]) are typed as far as rules and controller look, and whole fields deeper than that are
@@ -28,6 +28,7 @@ mod local_model_namespace_cache;
 pub mod pod;
 pub mod predictor;
 mod quantity;
+pub mod schema;
 pub mod serving_runtime;
 pub mod status;
 mod trained_model;
@@ -70,4 +71,9 @@ where
     T: serde::Deserialize<'de> + Default,
 {
     <Option<T> as serde::Deserialize>::deserialize(input).map(Option::unwrap_or_default)
+}
+
+/// Whether a value is as if absent.
+fn is_empty<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }

@@ -152,9 +152,8 @@ fn structural(schema: &mut Value) {
                 members.remove("additionalProperties");
                 members.insert("x-kubernetes-preserve-unknown-fields".to_owned(), true.into());
             }
-            if members.get("default") == Some(&json!({})) {
-                // Comes from reading an absent object as empty; the API server shall say that it is required.
-                members.remove("default");
+            if let Some(amount) = members.get_mut("additionalProperties") {
+                amounts(amount);
             }
             for bound in ["minimum", "maximum"] {
                 whole(members, bound);
@@ -163,6 +162,13 @@ fn structural(schema: &mut Value) {
         }
         Value::Array(items) => items.iter_mut().for_each(structural),
         _ => {}
+    }
+}
+
+/// Amounts of resources may be fractions (`cpu: 0.5`), as in a pod: `x-kubernetes-int-or-string` refuses these.
+fn amounts(schema: &mut Value) {
+    if schema["x-kubernetes-int-or-string"] == true {
+        *schema = json!({"pattern": schema["pattern"], "x-kubernetes-preserve-unknown-fields": true});
     }
 }
 

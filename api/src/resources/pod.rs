@@ -46,7 +46,7 @@ pub struct PodSpec {
     pub resources: Option<ResourceRequirements>,
     /// Devices that containers can use.
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
-    pub resource_claims: Option<Vec<Named>>,
+    pub resource_claims: Option<Vec<ResourceClaim>>,
     /// Security settings of all containers.
     pub security_context: Option<Object>,
     /// Whether the node's network is used.
@@ -97,7 +97,7 @@ pub struct PodSpec {
     pub os: Option<Object>,
     /// What must be removed before the pod is scheduled.
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
-    pub scheduling_gates: Option<Vec<Named>>,
+    pub scheduling_gates: Option<Vec<SchedulingGate>>,
     /// Fields that are not named here.
     #[serde(flatten)]
     pub rest: Object,
@@ -324,14 +324,45 @@ pub struct Volume {
     pub source: Object,
 }
 
-/// Something that is told apart by its name, and kept as it is beyond that.
+/// A device that containers can use.
 #[skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Named {
-    /// Name, unique in the list.
+#[serde(rename_all = "camelCase")]
+pub struct ResourceClaim {
+    /// Name, by which containers refer to it.
     #[schemars(required)]
     pub name: Option<String>,
-    /// The rest of it.
+    /// ResourceClaim of the same namespace.
+    pub resource_claim_name: Option<String>,
+    /// ResourceClaimTemplate that a claim is made from.
+    pub resource_claim_template_name: Option<String>,
+    /// Fields that are not named here.
+    #[serde(flatten)]
+    pub rest: Object,
+}
+
+/// Use of one of the pod's `resourceClaims`.
+#[skip_serializing_none]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ClaimUse {
+    /// Name of the claim.
+    #[schemars(required)]
+    pub name: Option<String>,
+    /// Part of the claim.
+    pub request: Option<String>,
+    /// Fields that are not named here.
+    #[serde(flatten)]
+    pub rest: Object,
+}
+
+/// What must be removed before a pod is scheduled.
+#[skip_serializing_none]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SchedulingGate {
+    /// Name.
+    #[schemars(required)]
+    pub name: Option<String>,
+    /// Fields that are not named here.
     #[serde(flatten)]
     pub rest: Object,
 }
@@ -350,7 +381,17 @@ pub struct TopologySpreadConstraint {
     /// How far places may differ in pods.
     #[schemars(required)]
     pub max_skew: Option<i32>,
-    /// The rest of it.
+    /// Fewest places.
+    pub min_domains: Option<i32>,
+    /// Pods that are counted.
+    pub label_selector: Option<Object>,
+    /// Labels whose values pods must share to be counted.
+    pub match_label_keys: Option<Vec<String>>,
+    /// Whether nodes that the affinity excludes are counted.
+    pub node_affinity_policy: Option<String>,
+    /// Whether nodes with taints are counted.
+    pub node_taints_policy: Option<String>,
+    /// Fields that are not named here.
     #[serde(flatten)]
     pub rest: Object,
 }
@@ -380,7 +421,7 @@ pub struct ResourceRequirements {
     pub requests: Option<Amounts>,
     /// Devices from the pod's `resourceClaims`.
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
-    pub claims: Option<Vec<Named>>,
+    pub claims: Option<Vec<ClaimUse>>,
     /// Fields that are not named here.
     #[serde(flatten)]
     pub rest: Object,

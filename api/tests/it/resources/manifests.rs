@@ -19,11 +19,17 @@ impl Manifest {
     }
 }
 
+/// Our own manifests.
+pub(super) fn own() -> Vec<Manifest> {
+    let manifests = read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/manifests"));
+    assert!(!manifests.is_empty(), "no manifests in api/tests/manifests");
+    manifests
+}
+
 /// Our own manifests, and those of `STOWAGE_CASES/corpus` or of `../shared/corpus` beside the checkout.
 pub(super) fn all() -> Vec<Manifest> {
     let crate_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut manifests = read(&crate_dir.join("tests/manifests"));
-    assert!(!manifests.is_empty(), "no manifests in api/tests/manifests");
+    let mut manifests = own();
     let named = std::env::var_os("STOWAGE_CASES").map(PathBuf::from);
     let corpus = named
         .clone()
