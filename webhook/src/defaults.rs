@@ -192,7 +192,7 @@ impl Defaulting<'_> {
         match component.role {
             // Upstream leaves a predictor alone in ModelMesh mode, and one with two servers.
             Role::Predictor => {
-                let named = |node: &Node<'_>| node.at("name").str() == Some(names::KSERVE_CONTAINER);
+                let named = |node: &Node<'_>| node.at("name").str() == Some(names::containers::KSERVE);
                 !self.service.model_mesh()
                     && blocks(node).next().is_none()
                     && node.at("containers").items().filter(named).count() <= 1

@@ -80,11 +80,8 @@ pub(crate) fn check(
         .filter(|(name, _)| !PLAIN.contains(name) && !known.contains(name))
         .collect();
     for (name, node) in unknown {
-        out.push(
-            rule,
-            &node,
-            format!("`{name}` is no known GPU resource, and multi-node pods may ask for no other"),
-        )
-        .hint(suggest::hint(name, known.iter().copied()));
+        let message = format!("`{name}` is no known GPU resource, and multi-node pods may ask for no other");
+        let hint = suggest::hint(name, known.iter().copied());
+        out.push(rule, &node, message).hint(hint).uncertain(stale);
     }
 }

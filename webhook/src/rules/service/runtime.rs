@@ -100,9 +100,12 @@ pub(super) fn check(service: &Service<'_>, out: &mut Findings<'_>) {
 
 /// Reports a protocol that nobody speaks.
 pub(crate) fn check_protocol(rule: &'static Rule, protocol: &Node<'_>, out: &mut Findings<'_>) {
-    if let Some(text) = protocol.str().filter(|text| !names::PROTOCOLS.contains(text)) {
+    if let Some(text) = protocol
+        .str()
+        .filter(|text| !names::PROTOCOL_VERSIONS.contains(text))
+    {
         out.push(rule, protocol, format!("`{text}` is no protocol version"))
-            .hint(suggest::hint(text, names::PROTOCOLS));
+            .hint(suggest::hint(text, names::PROTOCOL_VERSIONS));
     }
 }
 
@@ -135,7 +138,7 @@ fn check_block(
     // An unknown protocol has its own finding, and no runtime would do.
     if wish
         .protocol
-        .is_some_and(|protocol| !names::PROTOCOLS.contains(&protocol))
+        .is_some_and(|protocol| !names::PROTOCOL_VERSIONS.contains(&protocol))
     {
         return;
     }
@@ -175,7 +178,7 @@ fn kserve(wish: &Wish<'_>, runtime: &Node<'_>, at: &Node<'_>, out: &mut Findings
             let message = format!(
                 "the {} `{name}` has no container `{}`",
                 found.kind(),
-                names::KSERVE_CONTAINER
+                names::containers::KSERVE
             );
             out.push(&CONTAINER, runtime, message);
         }
@@ -190,7 +193,7 @@ fn kserve(wish: &Wish<'_>, runtime: &Node<'_>, at: &Node<'_>, out: &mut Findings
             let message = format!(
                 "`{}`, which would be chosen, has no container `{}`",
                 chosen.name,
-                names::KSERVE_CONTAINER
+                names::containers::KSERVE
             );
             out.push(&CONTAINER, at, message);
         }
@@ -255,7 +258,7 @@ fn remedy(wish: &Wish<'_>, selection: &select::Selection<'_>, out: &Findings<'_>
         if let [Objection::Protocol { offered, .. }] = objections.as_slice() {
             let protocol = offered
                 .iter()
-                .find(|protocol| names::PROTOCOLS.contains(&protocol.as_str()))?;
+                .find(|protocol| names::PROTOCOL_VERSIONS.contains(&protocol.as_str()))?;
             return Some(format!(
                 "`protocolVersion: {protocol}` would select `{}`",
                 runtime.name

@@ -62,7 +62,7 @@ pub(super) fn cases() -> Vec<Case> {
             trained("http://h/m", "1Gi", "parent"),
         ),
         case(
-            "TM-V03",
+            "TM-U01",
             "spec.model.memory",
             trained("s3://b/m", "1G", "parent"),
             trained("s3://b/m2", "1024Mi", "parent"),
@@ -223,7 +223,7 @@ fn caches() -> Vec<Case> {
         )
         .deleted(),
         case(
-            "LM-C01",
+            "LM-U01",
             "spec.sourceModelUri",
             cache(OWN, "mine", "s3://b/2", "gpus"),
             cache(OWN, "mine", "s3://b/1", "gpus"),
