@@ -105,16 +105,16 @@ impl fmt::Display for Objection {
                 assumed,
                 offered,
             } => {
-                write!(
-                    f,
-                    "speaks {}, not `{wanted}`",
-                    suggest::list(offered.iter().map(String::as_str))
-                )?;
-                if *assumed {
-                    f.write_str(" (assumed, since `protocolVersion` is not set)")
+                let assumed = if *assumed {
+                    " (assumed, since `protocolVersion` is not set)"
                 } else {
-                    Ok(())
+                    ""
+                };
+                if offered.is_empty() {
+                    return write!(f, "lists no protocol, so not `{wanted}`{assumed}");
                 }
+                let offered = suggest::list(offered.iter().map(String::as_str));
+                write!(f, "speaks {offered}, not `{wanted}`{assumed}")
             }
             Self::Workers { offered: true } => {
                 f.write_str("is for models that span nodes (it has a `workerSpec`)")

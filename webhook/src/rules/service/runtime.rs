@@ -223,6 +223,9 @@ pub(crate) fn named<'s>(
     found.map(|runtime| &**runtime)
 }
 
+/// How many runtimes a message tells about.
+const NEAREST: usize = 3;
+
 /// Says which runtimes were looked at and what would help.
 pub(crate) fn nothing_fits(
     rule: &'static Rule,
@@ -235,7 +238,7 @@ pub(crate) fn nothing_fits(
     let message = if selection.rejected.is_empty() {
         format!("no runtime serves `{label}`; looked at {}", selection.looked_at)
     } else {
-        format!("no runtime serves `{label}`: {selection}")
+        format!("no runtime serves `{label}`: {}", selection.explain(NEAREST))
     };
     let hint = remedy(wish, selection, out);
     out.push(rule, at, message).hint(hint);
