@@ -336,7 +336,7 @@ pub(crate) fn known_formats<'s>(namespace: &str, snapshot: &'s Snapshot) -> Vec<
     let mut formats: Vec<&str> = namespaced
         .into_iter()
         .chain([&*snapshot.cluster_runtimes])
-        .flat_map(|scope| scope.formats())
+        .flat_map(super::snapshot::Runtimes::formats)
         .collect();
     formats.sort_unstable();
     formats.dedup();
@@ -349,7 +349,7 @@ pub(crate) fn known_names<'s>(namespace: &str, snapshot: &'s Snapshot) -> Vec<&'
     let mut names: Vec<&str> = namespaced
         .into_iter()
         .chain([&*snapshot.cluster_runtimes])
-        .flat_map(|scope| scope.names())
+        .flat_map(super::snapshot::Runtimes::names)
         .collect();
     names.sort_unstable();
     names.dedup();

@@ -135,10 +135,10 @@ fn apply(object: &mut Value, change: &Change) {
                 let Some(Value::Object(members)) = object.pointer_mut(parent) else {
                     continue;
                 };
-                if other != key {
-                    if let Some(value) = members.remove(key) {
-                        members.insert(other.clone(), value);
-                    }
+                if other != key
+                    && let Some(value) = members.remove(key)
+                {
+                    members.insert(other.clone(), value);
                 }
             }
         }

@@ -257,21 +257,21 @@ fn remedy(wish: &Wish<'_>, selection: &select::Selection<'_>, out: &Findings<'_>
             .iter()
             .find(|(_, objections)| matches!(objections.as_slice(), [one] if test(one)))
     };
-    if let Some((runtime, objections)) = only(|one| matches!(one, Objection::Protocol { .. })) {
-        if let [Objection::Protocol { offered, .. }] = objections.as_slice() {
-            let protocol = offered
-                .iter()
-                .find(|protocol| names::PROTOCOL_VERSIONS.contains(&protocol.as_str()))?;
-            return Some(format!(
-                "`protocolVersion: {protocol}` would select `{}`",
-                runtime.name
-            ));
-        }
+    if let Some((runtime, objections)) = only(|one| matches!(one, Objection::Protocol { .. }))
+        && let [Objection::Protocol { offered, .. }] = objections.as_slice()
+    {
+        let protocol = offered
+            .iter()
+            .find(|protocol| names::PROTOCOL_VERSIONS.contains(&protocol.as_str()))?;
+        return Some(format!(
+            "`protocolVersion: {protocol}` would select `{}`",
+            runtime.name
+        ));
     }
-    if let Some((runtime, objections)) = only(|one| matches!(one, Objection::Format { near: Some(_) })) {
-        if let [Objection::Format { near: Some(near) }] = objections.as_slice() {
-            return Some(format!("write `{near}` to select `{}`", runtime.name));
-        }
+    if let Some((runtime, objections)) = only(|one| matches!(one, Objection::Format { near: Some(_) }))
+        && let [Objection::Format { near: Some(near) }] = objections.as_slice()
+    {
+        return Some(format!("write `{near}` to select `{}`", runtime.name));
     }
     if let Some((runtime, _)) = only(|one| matches!(one, Objection::NotAutoSelect)) {
         return Some(format!("`runtime: {}` would select it by name", runtime.name));
