@@ -81,9 +81,6 @@ pub(crate) fn check(
         .chain(configured.iter().map(String::as_str))
         .collect();
     for (name, node) in asked().filter(|(name, _)| !PLAIN.contains(name) && !known.contains(name)) {
-        if out.is_full(rule.severity(out.review.options.mode)) {
-            return;
-        }
         let message = format!("`{name}` is no known GPU resource, and multi-node pods may ask for no other");
         out.push(rule, &node, message)
             .hint(suggest::hint(name, GPUS))
