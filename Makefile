@@ -1,6 +1,6 @@
 # A thin front door: the work is in scripts/ and in the crates.
 
-.PHONY: help test fmt clippy deny fuzz models docs-tables bench plots
+.PHONY: help test fmt clippy deny fuzz models docs-tables manifests bench plots
 
 help:
 	@echo "make test    everything that must hold: format, lints, dependencies, builds, tests, 30 s of each fuzz target"
@@ -10,6 +10,7 @@ help:
 	@echo "make fuzz    fuzz targets, FUZZ_SECONDS each (30)"
 	@echo "make models  train the example models again"
 	@echo "make docs-tables  write the tables of docs/onnx.md anew, from the code"
+	@echo "make manifests  write the definitions of the custom resources again"
 	@echo "make bench   the router beside haproxy, nginx, a Go proxy and MLServer, very many models, the engines; in release; prints tables"
 	@echo "make plots   draw what the benches measured"
 
@@ -34,6 +35,9 @@ models:
 
 docs-tables:
 	STOWAGE_WRITE_DOCS=1 cargo test --locked -p adapter --test it tables::
+
+manifests:
+	cargo run -p api --features manifests --bin manifests -- manifests/crds
 
 bench:
 	scripts/bench.sh

@@ -4,6 +4,8 @@
 
 pub mod datatype;
 pub mod names;
+#[cfg(feature = "resources")]
+pub mod resources;
 
 /// Open Inference Protocol v2 (`inference.GRPCInferenceService`).
 #[allow(missing_docs, clippy::pedantic, unreachable_pub)]

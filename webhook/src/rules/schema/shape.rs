@@ -1,0 +1,234 @@
+//! A kind's schema in a form that a check can walk: made once from the CRD of the type in `api`.
+
+use std::{collections::BTreeMap, fmt, sync::OnceLock};
+
+use api::resources::{Quantity, crd};
+use regex::Regex;
+use serde_json::{Value, json};
+
+use crate::review::Kind;
+
+/// What a value may be.
+#[derive(Debug)]
+pub(super) enum Type {
+    Any,
+    Bool,
+    /// A whole number that fits the type that it is decoded to.
+    Integer {
+        min: i64,
+        max: i64,
+    },
+    Number,
+    String,
+    IntOrString,
+    Quantity,
+    List {
+        element: Box<Shape>,
+        /// Fields of the elements that no two of them have in common.
+        keys: Vec<String>,
+    },
+    Map(Box<Shape>),
+    Object(Fields),
+}
+
+/// The members of an object.
+#[derive(Debug)]
+pub(super) struct Fields {
+    pub(super) known: BTreeMap<String, Shape>,
+    /// Proper spellings by folded ones.
+    pub(super) folded: BTreeMap<String, String>,
+    pub(super) required: Vec<String>,
+    /// Further members may well be right.
+    pub(super) open: bool,
+}
+
+/// One level of a schema.
+#[derive(Debug)]
+pub(super) struct Shape {
+    pub(super) kind: Type,
+    pub(super) words: Vec<String>,
+    pub(super) pattern: Option<Regex>,
+    pub(super) range: (Option<i64>, Option<i64>),
+    /// Fewest characters or entries.
+    pub(super) least: usize,
+    /// Most characters or entries.
+    pub(super) most: Option<usize>,
+    /// Absent is as good as present.
+    has_default: bool,
+}
+
+impl fmt::Display for Type {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any => f.write_str("anything"),
+            Self::Bool => f.write_str("true or false"),
+            Self::Integer { min, max } if *max <= i64::from(i32::MAX) => {
+                write!(f, "a whole number from {min} to {max}")
+            }
+            Self::Integer { .. } => f.write_str("a whole number"),
+            Self::Number => f.write_str("a number"),
+            Self::String => f.write_str("text"),
+            Self::IntOrString => f.write_str("a whole number or text"),
+            Self::Quantity => f.write_str("a quantity such as `500m`, `4` or `2Gi`"),
+            Self::List { .. } => f.write_str("a list"),
+            Self::Map(_) | Self::Object(_) => f.write_str("an object"),
+        }
+    }
+}
+
+/// Whether a text or number is a quantity.
+pub(super) fn is_quantity(value: &Value) -> bool {
+    Quantity(value.clone()).nanos().is_ok()
+}
+
+impl Shape {
+    /// The shape of whole objects of `kind`.
+    pub(super) fn of(kind: Kind) -> &'static Self {
+        static SHAPES: [OnceLock<Shape>; Kind::ALL.len()] = [const { OnceLock::new() }; Kind::ALL.len()];
+        SHAPES[kind as usize].get_or_init(|| Self::read(&whole_object(kind), ""))
+    }
+
+    /// `field` is the nearest field above.
+    fn read(schema: &Value, field: &str) -> Self {
+        let kind = Type::read(schema, field);
+        let count = |key: &str| {
+            schema[key]
+                .as_u64()
+                .and_then(|number| usize::try_from(number).ok())
+        };
+        let pattern = schema["pattern"]
+            .as_str()
+            .filter(|_| matches!(kind, Type::String));
+        let mut range = (schema["minimum"].as_i64(), schema["maximum"].as_i64());
+        if matches!(kind, Type::Integer { max, .. } if max == U16) {
+            range = (None, None);
+        }
+        Self {
+            words: texts(&schema["enum"]),
+            pattern: pattern.and_then(|pattern| Regex::new(pattern).ok()),
+            range,
+            least: count("minLength")
+                .or_else(|| count("minItems"))
+                .unwrap_or_default(),
+            most: count("maxLength").or_else(|| count("maxItems")),
+            has_default: !schema["default"].is_null(),
+            kind,
+        }
+    }
+}
+
+/// Largest number of a field that Go keeps in 16 bits.
+const U16: i64 = u16::MAX as i64;
+
+impl Type {
+    fn read(schema: &Value, field: &str) -> Self {
+        let amount = schema["pattern"].is_string();
+        match schema["type"].as_str() {
+            // Amounts have a pattern; other texts or numbers have none.
+            _ if schema["x-kubernetes-int-or-string"] == true => {
+                if amount {
+                    Self::Quantity
+                } else {
+                    Self::IntOrString
+                }
+            }
+            None if amount => Self::Quantity,
+            Some("boolean") => Self::Bool,
+            Some("integer") => integer(schema),
+            Some("number") => Self::Number,
+            Some("string") => Self::String,
+            Some("array") => Self::List {
+                keys: if schema["x-kubernetes-list-type"] == "map" {
+                    texts(&schema["x-kubernetes-list-map-keys"])
+                } else {
+                    Vec::new()
+                },
+                element: Box::new(Shape::read(&schema["items"], field)),
+            },
+            Some("object") => object(schema, field),
+            _ => Self::Any,
+        }
+    }
+}
+
+/// The bounds of the type that Go decodes into are a matter of type, not of range.
+fn integer(schema: &Value) -> Type {
+    let (min, max) = match (schema["minimum"].as_i64(), schema["maximum"].as_i64()) {
+        (Some(0), Some(U16)) => (0, U16),
+        _ if schema["format"] == "int32" => (i64::from(i32::MIN), i64::from(i32::MAX)),
+        _ => (i64::MIN, i64::MAX),
+    };
+    Type::Integer { min, max }
+}
+
+fn object(schema: &Value, field: &str) -> Type {
+    /// Lists whose items have fields that depend on the item: the source of a volume.
+    const OPEN: [&str; 1] = ["volumes"];
+    let Some(properties) = schema["properties"].as_object() else {
+        return match &schema["additionalProperties"] {
+            element @ Value::Object(_) => Type::Map(Box::new(Shape::read(element, field))),
+            _ => Type::Any,
+        };
+    };
+    let known: BTreeMap<String, Shape> = properties
+        .iter()
+        .map(|(name, schema)| (name.clone(), Shape::read(schema, name)))
+        .collect();
+    let mut required = texts(&schema["required"]);
+    required.retain(|name| known.get(name).is_none_or(|shape| !shape.has_default));
+    Type::Object(Fields {
+        folded: known
+            .keys()
+            .map(|name| (super::fold(name), name.clone()))
+            .collect(),
+        required,
+        open: OPEN.contains(&field),
+        known,
+    })
+}
+
+fn texts(list: &Value) -> Vec<String> {
+    list.as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .map(str::to_owned)
+        .collect()
+}
+
+/// The schema of whole objects: the CRD's, with metadata, which CRDs leave to the API server. The status is the
+/// controllers' and is not looked at.
+fn whole_object(kind: Kind) -> Value {
+    let mut schema = crd::schema(kind);
+    schema["properties"]["metadata"] = metadata();
+    schema["properties"]["status"] = json!({});
+    schema
+}
+
+fn metadata() -> Value {
+    let (text, whole) = (
+        json!({"type": "string"}),
+        json!({"type": "integer", "format": "int64"}),
+    );
+    let texts = json!({"type": "object", "additionalProperties": text});
+    json!({
+        "type": "object",
+        "properties": {
+            "name": text,
+            "generateName": text,
+            "namespace": text,
+            "selfLink": text,
+            "uid": text,
+            "resourceVersion": text,
+            "generation": whole,
+            "creationTimestamp": text,
+            "deletionTimestamp": text,
+            "deletionGracePeriodSeconds": whole,
+            "labels": texts,
+            "annotations": texts,
+            "ownerReferences": {"type": "array", "items": {"type": "object"}},
+            "finalizers": {"type": "array", "items": text},
+            "managedFields": {"type": "array", "items": {"type": "object"}},
+        },
+    })
+}
