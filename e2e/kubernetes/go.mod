@@ -1,8 +1,9 @@
-// Builds the Kubernetes control plane that tests start. Never imported by anything.
+// The versions of the Kubernetes control plane that tests start: scripts/kubernetes.sh builds it.
 module stowage.dev/e2e/kubernetes
 
 go 1.24.0
 
+// What Kubernetes 1.34 is built and tested with.
 godebug default=go1.24
 
 tool (
@@ -199,6 +200,7 @@ require (
 	sigs.k8s.io/yaml v1.6.0 // indirect
 )
 
+// Kubernetes requires the modules of its own repository as v0.0.0: each has its version here.
 replace (
 	k8s.io/api => k8s.io/api v0.34.4
 	k8s.io/apiextensions-apiserver => k8s.io/apiextensions-apiserver v0.34.4

@@ -34,12 +34,15 @@ pub(super) struct Probe {
 }
 
 impl Probe {
-    /// Whether the answer is success now; anything else means not yet.
-    async fn ask(&self) -> anyhow::Result<bool> {
+    /// Who asks. It connects again by itself.
+    fn client(&self) -> anyhow::Result<Client> {
         let mut config = self.config.clone();
         config.connect_timeout = Some(ASK);
-        config.read_timeout = Some(ASK);
-        let client = Client::try_from(config).context("client of the probe")?;
+        Client::try_from(config).context("client of the probe")
+    }
+
+    /// Whether the answer is success now; anything else means not yet.
+    async fn ask(&self, client: &Client) -> anyhow::Result<bool> {
         let request = http::Request::get(self.path).body(Vec::new())?;
         let answer = tokio::time::timeout(ASK, client.request_text(request)).await;
         Ok(matches!(answer, Ok(Ok(_))))
@@ -78,9 +81,10 @@ impl Server {
     /// Waits until it is ready; fails when it ends.
     pub(super) async fn ready(&mut self) -> anyhow::Result<()> {
         let what = format!("{} to be ready", self.launch.program.display());
+        let client = self.launch.probe.client()?;
         let waited = process::eventually(&what, READY, async || {
             self.process.check_running()?;
-            Ok(self.launch.probe.ask().await?.then_some(()))
+            Ok(self.launch.probe.ask(&client).await?.then_some(()))
         })
         .await;
         waited.with_context(|| format!("its output:\n{}", self.process.output()))
