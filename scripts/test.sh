@@ -66,7 +66,7 @@ install() {
     if command -v dpkg-query > /dev/null; then
         scripts/apt.sh "${packages[@]}" || return
     fi
-    scripts/cargo-tool.sh --install cargo-deny && scripts/venv.sh
+    scripts/cargo-tool.sh --install cargo-deny && scripts/venv.sh && scripts/kubernetes.sh
 }
 
 format() {

@@ -3,4 +3,6 @@
 pub mod backend;
 pub mod bench;
 pub mod client;
+#[cfg(feature = "cluster")]
+pub mod cluster;
 pub mod process;

@@ -7,6 +7,7 @@ mod architecture;
 mod bad_input;
 mod bad_models;
 mod clients;
+mod cluster;
 mod command_line;
 mod docs;
 mod eviction;
