@@ -12,7 +12,11 @@ cd "$(dirname "$0")/.." || exit 2
 
 export STOWAGE_CACHE=${STOWAGE_CACHE:-$HOME/.cache/stowage}
 # Debian packages that the steps below need beyond a Rust toolchain; no root is needed when they are there.
-packages=(curl g++ python3 python3-venv)
+packages=(curl g++ libb64-0d python3 python3-venv)
+# Node.js from elsewhere comes with npm.
+command -v npm > /dev/null || packages+=(nodejs npm)
+# An older Go than scripts/client-tool.sh can use is refused there.
+command -v go > /dev/null || packages+=(golang-go)
 
 only=("$@")
 logs=$(mktemp -d) || exit 2
@@ -66,7 +70,12 @@ install() {
     if command -v dpkg-query > /dev/null; then
         scripts/apt.sh "${packages[@]}" || return
     fi
-    scripts/cargo-tool.sh --install cargo-deny && scripts/venv.sh && scripts/kubernetes.sh
+    scripts/cargo-tool.sh --install cargo-deny && scripts/venv.sh &&
+        scripts/venv.sh e2e/clients/requirements-kserve.txt && scripts/kubernetes.sh || return
+    local tool
+    for tool in grpcurl buf perf_analyzer; do
+        scripts/client-tool.sh "$tool" || return
+    done
 }
 
 format() {

@@ -18,6 +18,7 @@ mod model;
 mod options;
 pub mod source;
 mod spi;
+mod stats;
 pub mod tensor;
 #[allow(
     clippy::wildcard_imports,

@@ -1,4 +1,4 @@
-"""What the client programs share: the example models, what onnxruntime answers, and one line per check."""
+"""What the client programs share: the samples with their answers, and one line per check."""
 
 import argparse
 import contextlib
@@ -8,60 +8,38 @@ import pathlib
 import sys
 
 import numpy as np
-import onnxruntime
 
 EXAMPLES = pathlib.Path(__file__).parents[2] / "examples"
 TOLERANCE = 1e-5
-DATATYPES = {np.dtype(np.float32): "FP32", np.dtype(np.int64): "INT64", np.dtype(object): "BYTES"}
-# Of each model: the file that is served by its bare name.
-MODELS = {
-    "iris": "iris.onnx",
-    "wine": "wine/model.onnx",
-    "breast-cancer": "breast-cancer/2/model.onnx",
-    "diabetes": "diabetes.onnx",
-    "digits": "digits/model.onnx",
-    "digits-cnn": "digits-cnn/model.onnx",
-}
+TYPES = {"FP32": np.float32, "INT64": np.int64, "BYTES": object}
 
 
 @dataclasses.dataclass
-class Model:
-    """One served model, its reference, and rows to ask it."""
+class Sample:
+    """A request of `examples/requests`, and what onnxruntime answered when it was made."""
 
-    name: str
+    model: str
     version: str
     input: str
     rows: np.ndarray
-    session: onnxruntime.InferenceSession
-
-    @property
-    def outputs(self):
-        return [output.name for output in self.session.get_outputs()]
-
-    def batch(self, size):
-        """`size` rows: the sample's, then the same a little larger each time around."""
-        rounds = -(-size // len(self.rows))
-        return np.concatenate([self.rows * np.float32(1 + 0.01 * k) for k in range(rounds)])[:size]
-
-    def reference(self, rows):
-        """onnxruntime's answer by output name. A list of maps (ZipMap) is compared as the matrix it stands for."""
-        answers = {}
-        for name, value in zip(self.outputs, self.session.run(None, {self.input: rows})):
-            if isinstance(value, list):
-                value = np.array([[row[key] for key in sorted(row)] for row in value], np.float32)
-            answers[name] = value
-        return answers
+    expected: dict
 
 
-def load_models():
-    """Every example model, and the version that is not served by the bare name."""
-    files = [(name, "", file) for name, file in MODELS.items()]
-    files.append(("breast-cancer", "1", "breast-cancer/1/model.onnx"))
-    for name, version, file in files:
-        sample = json.loads((EXAMPLES / "requests" / f"{name}.json").read_text())["inputs"][0]
-        rows = np.array(sample["data"], np.float32).reshape(sample["shape"])
-        session = onnxruntime.InferenceSession(EXAMPLES / "models" / file, providers=["CPUExecutionProvider"])
-        yield Model(name, version, sample["name"], rows, session)
+def array(tensor):
+    """A V2 tensor in JSON as an array."""
+    return np.array(tensor["data"], TYPES[tensor["datatype"]]).reshape(tensor["shape"])
+
+
+def samples():
+    """The sample of every example model, and that of the version which is not served by the bare name."""
+    files = sorted((EXAMPLES / "requests").glob("*.expected.json"))
+    assert len(files) == 7, files
+    for file in files:
+        model, _, version = file.name.removesuffix(".expected.json").partition(".v")
+        sent = json.loads((file.parent / f"{model}.json").read_text())["inputs"][0]
+        outputs = json.loads(file.read_text())["outputs"]
+        expected = {output["name"]: array(output) for output in outputs}
+        yield Sample(model, version, sent["name"], array(sent), expected)
 
 
 class Checks:
@@ -120,7 +98,9 @@ def refused(exception, status, *words):
         raise AssertionError(f"was answered, expected {status}")
 
 
-def arguments(description):
+def arguments(description, *names):
+    """Arguments of the program: `address` unless others are named."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("address", help="host:port of the server")
+    for name in names or ("address",):
+        parser.add_argument(name)
     return parser.parse_args()

@@ -9,6 +9,7 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 from tritonclient.utils import deserialize_bytes_tensor, triton_to_np_dtype
 
 import checks
+import reference
 
 TIMEOUT = 60  # Seconds; of any one call, a model's load included.
 TYPED = {
@@ -149,7 +150,7 @@ def check_errors(run, channel, stub, iris):
 def main():
     arguments = checks.arguments(__doc__)
     run = checks.Checks()
-    models = list(checks.load_models())
+    models = list(reference.load_models())
     with grpc.insecure_channel(arguments.address) as channel:
         stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
         check_standard_services(run, channel)

@@ -4,9 +4,11 @@ import queue
 
 import numpy as np
 import tritonclient.grpc as triton
+from tritonclient.grpc import model_config_pb2
 from tritonclient.utils import InferenceServerException
 
 import checks
+import reference
 
 TIMEOUT = 60  # Seconds; of any one call, a model's load included.
 
@@ -53,6 +55,13 @@ def check_server(run, client):
     with run.check("server metadata"):
         metadata = client.get_server_metadata(client_timeout=TIMEOUT)
         assert metadata.name and metadata.version, metadata
+        assert {"model_configuration", "statistics"} <= set(metadata.extensions), metadata.extensions
+
+
+def statistics(client, model):
+    answer = client.get_inference_statistics(model.name, model.version, client_timeout=TIMEOUT)
+    (stats,) = answer.model_stats
+    return stats.inference_count, stats.inference_stats.success.count
 
 
 def check_model(run, client, model):
@@ -64,8 +73,18 @@ def check_model(run, client, model):
         assert metadata.name.startswith(model.name), metadata.name  # The id behind the name, over gRPC.
         assert [(i.name, i.datatype) for i in metadata.inputs] == [(model.input, "FP32")], metadata.inputs
         assert list(metadata.inputs[0].shape) == [-1, *model.rows.shape[1:]], metadata.inputs[0].shape
-        want = [(name, checks.DATATYPES[a.dtype]) for name, a in model.reference(model.rows).items()]
+        want = [(name, reference.DATATYPES[a.dtype]) for name, a in model.reference(model.rows).items()]
         assert [(o.name, o.datatype) for o in metadata.outputs] == want, metadata.outputs
+    with run.check(f"{title} configuration"):
+        config = client.get_model_config(model.name, model.version, client_timeout=TIMEOUT).config
+        assert config.max_batch_size == 0 and config.backend == "onnxruntime", config
+        assert [(i.name, i.data_type) for i in config.input] == [(model.input, model_config_pb2.TYPE_FP32)], config
+        assert list(config.input[0].dims) == [-1, *model.rows.shape[1:]], config
+        assert [o.name for o in config.output] == model.outputs, config
+    with run.check(f"{title} statistics count answered requests"):
+        before = statistics(client, model)
+        ask(client, model, model.rows)
+        assert statistics(client, model) == (before[0] + len(model.rows), before[1] + 1), before
     for size in (1, 2, 16):
         rows = model.batch(size)
         with run.check(f"{title} answers {size} rows"):
@@ -141,7 +160,7 @@ def check_errors(run, client, iris, wine):
 def check_repository(run, client, iris):
     with run.check("repository index"):
         index = {model.name for model in client.get_model_repository_index(client_timeout=TIMEOUT).models}
-        assert set(checks.MODELS) <= index, index
+        assert set(reference.MODELS) <= index, index
     with run.check("unload, load, ask"):
         client.unload_model("iris", client_timeout=TIMEOUT)
         client.load_model("iris", client_timeout=TIMEOUT)
@@ -151,7 +170,7 @@ def check_repository(run, client, iris):
 def main():
     arguments = checks.arguments(__doc__)
     run = checks.Checks()
-    models = list(checks.load_models())
+    models = list(reference.load_models())
     by_name = {model.name: model for model in models}
     with triton.InferenceServerClient(arguments.address) as client:
         check_server(run, client)

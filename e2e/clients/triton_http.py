@@ -7,6 +7,7 @@ import tritonclient.http as triton
 from tritonclient.utils import InferenceServerException
 
 import checks
+import reference
 
 TIMEOUT = 60.0  # Seconds; of any one call, a model's load included.
 
@@ -28,20 +29,34 @@ def check_server(run, client):
     with run.check("server metadata"):
         metadata = client.get_server_metadata()
         assert metadata["name"] and metadata["version"], metadata
-        assert "binary_tensor_data" in metadata["extensions"], metadata
+        extensions = {"binary_tensor_data", "model_configuration", "statistics"}
+        assert extensions <= set(metadata["extensions"]), metadata
+
+
+def statistics(client, model):
+    (stats,) = client.get_inference_statistics(model.name, model.version)["model_stats"]
+    return stats["inference_count"], stats["inference_stats"]["success"]["count"]
 
 
 def check_model(run, client, model):
+    shape = [-1, *model.rows.shape[1:]]
     title = f"{model.name} {model.version}".strip()
     with run.check(f"{title} is ready"):
         assert client.is_model_ready(model.name, model.version)
     with run.check(f"{title} metadata"):
         metadata = client.get_model_metadata(model.name, model.version)
         assert metadata["name"].startswith(model.name), metadata
-        shape = [-1, *model.rows.shape[1:]]
         assert metadata["inputs"] == [{"name": model.input, "datatype": "FP32", "shape": shape}], metadata["inputs"]
-        want = [(name, checks.DATATYPES[a.dtype]) for name, a in model.reference(model.rows).items()]
+        want = [(name, reference.DATATYPES[a.dtype]) for name, a in model.reference(model.rows).items()]
         assert [(o["name"], o["datatype"]) for o in metadata["outputs"]] == want, metadata["outputs"]
+    with run.check(f"{title} configuration"):
+        config = client.get_model_config(model.name, model.version)
+        assert config["max_batch_size"] == 0 and config["backend"] == "onnxruntime", config
+        assert config["input"] == [{"name": model.input, "data_type": "TYPE_FP32", "dims": shape}], config["input"]
+    with run.check(f"{title} statistics count answered requests"):
+        before = statistics(client, model)
+        client.infer(model.name, [infer_input(model.input, model.rows, True)], model.version)
+        assert statistics(client, model) == (before[0] + len(model.rows), before[1] + 1), before
     kinds = {True: "binary", False: "JSON"}
     for size, (binary_in, binary_out) in zip((1, 2, 16, 5), itertools.product(kinds, kinds)):
         rows = model.batch(size)
@@ -101,7 +116,7 @@ def check_errors(run, client, iris):
 def check_repository(run, client, iris):
     with run.check("repository index"):
         index = {model["name"] for model in client.get_model_repository_index()}
-        assert set(checks.MODELS) <= index, index
+        assert set(reference.MODELS) <= index, index
     with run.check("unload, load, ask"):
         client.unload_model("iris")
         client.load_model("iris")
@@ -112,7 +127,7 @@ def check_repository(run, client, iris):
 def main():
     arguments = checks.arguments(__doc__)
     run = checks.Checks()
-    models = list(checks.load_models())
+    models = list(reference.load_models())
     iris = next(model for model in models if model.name == "iris")
     with triton.InferenceServerClient(
         arguments.address, connection_timeout=TIMEOUT, network_timeout=TIMEOUT

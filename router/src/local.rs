@@ -3,15 +3,19 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use api::inference::{
-    ModelConfigRequest, ModelConfigResponse, ModelInferRequest, ModelInferResponse, ModelMetadataRequest,
-    ModelMetadataResponse, ModelReadyRequest, ModelReadyResponse, ModelRepositoryParameter,
-    ModelStatisticsRequest, ModelStatisticsResponse, ModelStreamInferResponse, RepositoryIndexRequest,
-    RepositoryIndexResponse, RepositoryModelLoadRequest, RepositoryModelLoadResponse,
-    RepositoryModelUnloadRequest, RepositoryModelUnloadResponse, ServerLiveRequest, ServerLiveResponse,
-    ServerMetadataRequest, ServerMetadataResponse, ServerReadyRequest, ServerReadyResponse,
-    grpc_inference_service_server::{GrpcInferenceService, GrpcInferenceServiceServer},
-    repository_index_response::ModelIndex,
+use api::{
+    inference::{
+        ModelConfigRequest, ModelConfigResponse, ModelInferRequest, ModelInferResponse, ModelMetadataRequest,
+        ModelMetadataResponse, ModelReadyRequest, ModelReadyResponse, ModelRepositoryParameter,
+        ModelStatisticsRequest, ModelStatisticsResponse, ModelStreamInferResponse, RepositoryIndexRequest,
+        RepositoryIndexResponse, RepositoryModelLoadRequest, RepositoryModelLoadResponse,
+        RepositoryModelUnloadRequest, RepositoryModelUnloadResponse, ServerLiveRequest, ServerLiveResponse,
+        ServerMetadataRequest, ServerMetadataResponse, ServerReadyRequest, ServerReadyResponse,
+        grpc_inference_service_server::{GrpcInferenceService, GrpcInferenceServiceServer},
+        repository_index_response::ModelIndex,
+    },
+    mmesh::RuntimeStatusResponse,
+    names::methods,
 };
 use kit::admin::Readiness;
 use tonic::{Request, Response, Status, Streaming};
@@ -27,6 +31,11 @@ mod tests;
 
 /// Extensions of the protocol that work with every runtime.
 const EXTENSIONS: [&str; 2] = ["model_repository", "binary_tensor_data"];
+/// Extensions that the runtime has, by the method that it must list among those it takes.
+const RUNTIME_EXTENSIONS: [(&str, &str); 2] = [
+    (methods::MODEL_CONFIG, "model_configuration"),
+    (methods::MODEL_STATISTICS, "statistics"),
+];
 /// Entries in one index: it is one message, a few megabytes of it then. `stowage.v1.Mesh/ListModels` has no such
 /// limit.
 const MAX_INDEX: usize = 50_000;
@@ -169,7 +178,7 @@ impl GrpcInferenceService for Local {
         Ok(Response::new(ServerMetadataResponse {
             name: "stowage".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            extensions: EXTENSIONS.map(str::to_owned).to_vec(),
+            extensions: extensions(self.mesh.cache().runtime_status()),
         }))
     }
 
@@ -249,6 +258,23 @@ impl GrpcInferenceService for Local {
     ) -> Result<Response<ModelStatisticsResponse>, Status> {
         Err(for_the_runtime())
     }
+}
+
+/// Clients look here before they ask: `perf_analyzer` reads a model's counters only where it finds `statistics`.
+fn extensions(runtime: &RuntimeStatusResponse) -> Vec<String> {
+    let lists = |method: &str| {
+        let mut listed = runtime.method_infos.keys();
+        listed.any(|listed| listed.trim_start_matches('/') == method.trim_start_matches('/'))
+    };
+    let of_runtime = RUNTIME_EXTENSIONS
+        .iter()
+        .filter(|(method, _)| lists(method))
+        .map(|&(_, extension)| extension);
+    EXTENSIONS
+        .into_iter()
+        .chain(of_runtime)
+        .map(str::to_owned)
+        .collect()
 }
 
 /// The data plane brings these calls to the runtime before they get here.

@@ -5,6 +5,7 @@
 //! `tensor`), and answers become JSON or binary tensors (`encode`, `write`). What is silent in the protocol:
 //!
 //! - Models that are not ready, and servers that are not, answer 400 as the protocol has it, with `{"ready":false}`.
+//!   In V1 it is 503: `KServe`'s client takes only that for "not ready", everything else for a failure.
 //! - A parameter that is null counts as not given. Fractions become `double_param`.
 //! - `BYTES` is text; a tensor that is not UTF-8, or whose output has the parameter `content_type: base64`, is base64.
 //! - NaN and infinity fail: JSON has no such numbers. Binary tensors carry them both ways.
@@ -207,6 +208,7 @@ impl<B: Backend> App<B> {
             Route::ModelMetadata(model) => return call.model_metadata(model).await,
             Route::ModelConfig(model) => return call.model_config(model).await,
             Route::ModelStatistics(model) => return call.model_statistics(model).await,
+            Route::V1Live => return call.v1_live().await,
             Route::V1List => return call.v1_list().await,
             Route::V1Ready(name) => return call.v1_ready(name).await,
             _ => {}

@@ -208,12 +208,27 @@ async fn not_serving(health: &mut HealthReporter) {
     }
 }
 
+/// Services that reflection lists. The runtime SPI is described too, but served by the runtime alone.
+const LISTED: [&str; 6] = [
+    methods::INFERENCE_SERVICE,
+    "mmesh.ModelMesh",
+    "stowage.v1.Mesh",
+    "grpc.health.v1.Health",
+    "grpc.reflection.v1.ServerReflection",
+    "grpc.reflection.v1alpha.ServerReflection",
+];
+
 /// Adds reflection, v1 and the older v1alpha that common tools still ask first.
 fn reflection(mut routes: Routes) -> Routes {
     let builder = || {
-        tonic_reflection::server::Builder::configure()
+        let builder = tonic_reflection::server::Builder::configure();
+        LISTED
+            .into_iter()
+            .fold(builder, tonic_reflection::server::Builder::with_service_name)
             .register_encoded_file_descriptor_set(api::FILE_DESCRIPTOR_SET)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_reflection::pb::v1::FILE_DESCRIPTOR_SET)
+            .register_encoded_file_descriptor_set(tonic_reflection::pb::v1alpha::FILE_DESCRIPTOR_SET)
     };
     match builder().build_v1() {
         Ok(service) => routes = routes.add_service(service),

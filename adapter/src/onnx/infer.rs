@@ -19,6 +19,7 @@ use super::{
     engine::RunError,
     model::Entered,
     not_loaded,
+    stats::Steps,
     tensor::Tensor,
 };
 
@@ -103,13 +104,17 @@ impl OnnxRuntime {
         let arrived = Instant::now();
         let entered = self.enter(&request.model_name, &request.model_version)?;
         // Not the model itself: an unload that waits for the inference must find no other reference to it.
-        let stats = Arc::clone(&entered.served.stats);
-        let result = self.infer_on(entered, request, arrived).await;
-        match &result {
-            Ok(_) => stats.success.add(arrived.elapsed()),
-            Err(_) => stats.fail.add(arrived.elapsed()),
+        let counters = Arc::clone(&entered.served.stats);
+        match self.infer_on(entered, request, arrived).await {
+            Ok((response, steps)) => {
+                counters.succeeded(arrived.elapsed(), &steps);
+                Ok(response)
+            }
+            Err(status) => {
+                counters.failed(arrived.elapsed());
+                Err(status)
+            }
         }
-        result
     }
 
     async fn infer_on(
@@ -117,7 +122,7 @@ impl OnnxRuntime {
         entered: Entered,
         request: ModelInferRequest,
         arrived: Instant,
-    ) -> Result<ModelInferResponse, Status> {
+    ) -> Result<(ModelInferResponse, Steps), Status> {
         let served = &entered.served;
         let slot = match &served.slots {
             None => None,
@@ -133,26 +138,27 @@ impl OnnxRuntime {
                 Some(take(slots, &served.waiting, bound, full).await?)
             }
         };
-        let queued = arrived.elapsed();
+        let mut steps = Steps {
+            queue: arrived.elapsed(),
+            ..Steps::default()
+        };
         let started = Instant::now();
         let checked = check::check(served.model.inputs(), served.model.outputs(), &request)
             .map_err(|error| Status::invalid_argument(format!("model {}: {error}", served.id)))?;
-        served.stats.input.add(started.elapsed());
+        steps.input = started.elapsed();
         let bytes = checked.inputs.iter().map(|input| input.raw.len()).sum();
         let is_cheap = served
-            .stats
-            .cost()
+            .cost
             .expect(bytes)
             .is_some_and(|expected| expected <= INLINE_LIMIT);
-        let (tensors, checked, entered) = if is_cheap {
-            served.stats.queue.add(queued);
+        let ran = if is_cheap {
             run(entered, checked, bytes)?
         } else {
             let waited = Instant::now();
             let full = || Status::resource_exhausted("too many requests wait for a processor");
             let compute = &self.shared.compute;
             let processor = take(&compute.processors, &compute.waiting, MAX_WAITING, full).await?;
-            served.stats.queue.add(queued + waited.elapsed());
+            steps.queue += waited.elapsed();
             let task = tokio::task::spawn_blocking(move || {
                 let result = run(entered, checked, bytes);
                 drop((processor, slot));
@@ -161,32 +167,48 @@ impl OnnxRuntime {
             task.await
                 .map_err(|_| Status::internal("the inference ended without a result"))??
         };
+        let Ran {
+            tensors,
+            checked,
+            entered,
+            took,
+        } = ran;
+        steps.infer = took;
+        steps.rows = rows(&checked);
         let started = Instant::now();
         let response = answer(&entered, &request, &checked, tensors);
-        entered.served.stats.output.add(started.elapsed());
-        Ok(response)
+        steps.output = started.elapsed();
+        Ok((response, steps))
     }
 }
 
-type Ran = (Vec<Tensor>, Checked, Entered);
+/// An inference that was run.
+struct Ran {
+    tensors: Vec<Tensor>,
+    checked: Checked,
+    entered: Entered,
+    took: Duration,
+}
+
+/// What the first dimension of the first input says.
+fn rows(checked: &Checked) -> u64 {
+    let first = checked.inputs.first().and_then(|input| input.shape.first());
+    first.map_or(1, |&rows| rows as u64)
+}
 
 fn run(entered: Entered, checked: Checked, bytes: usize) -> Result<Ran, Status> {
     let served = &entered.served;
     let started = Instant::now();
     let result = served.model.run(&checked.inputs, &checked.outputs);
     let took = started.elapsed();
-    served.stats.infer.add(took);
-    served.stats.cost().learn(took, bytes);
-    served.stats.touch();
-    let rows = checked
-        .inputs
-        .first()
-        .and_then(|input| input.shape.first())
-        .copied()
-        .unwrap_or(1);
-    served.stats.inferences.fetch_add(rows as u64, Relaxed);
+    served.cost.learn(took, bytes);
     match result {
-        Ok(tensors) => Ok((tensors, checked, entered)),
+        Ok(tensors) => Ok(Ran {
+            tensors,
+            checked,
+            entered,
+            took,
+        }),
         Err(error @ RunError::Refused { .. }) => {
             Err(Status::invalid_argument(format!("model {}: {error}", served.id)))
         }

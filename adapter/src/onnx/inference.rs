@@ -1,9 +1,6 @@
 //! V2 `inference.GRPCInferenceService` on the runtime.
 
-use std::{
-    pin::Pin,
-    sync::{Arc, atomic::Ordering::Relaxed},
-};
+use std::{pin::Pin, sync::Arc};
 
 use api::{
     datatype::Datatype,
@@ -25,7 +22,8 @@ use tonic::{Request, Response, Status, Streaming};
 use super::{
     OnnxRuntime,
     engine::TensorInfo,
-    model::{Counter, Served},
+    model::Served,
+    stats::{Total, Totals},
 };
 
 /// V2's name of the platform.
@@ -235,25 +233,31 @@ fn data_type(datatype: Datatype) -> DataType {
 }
 
 fn statistics(served: &Served) -> ModelStatistics {
-    let stats = &served.stats;
-    let duration = |counter: &Counter| {
-        let (count, ns) = counter.read();
-        Some(StatisticDuration { count, ns })
-    };
-    let executions = stats.infer.read().0;
+    let Totals {
+        success,
+        fail,
+        queue,
+        input,
+        infer,
+        output,
+        inferences,
+        last_ms,
+    } = served.stats.read();
+    let duration = |Total { count, ns }| Some(StatisticDuration { count, ns });
     ModelStatistics {
         name: served.id.as_ref().to_owned(),
         version: served.version.clone(),
-        last_inference: stats.last_ms(),
-        inference_count: stats.inferences.load(Relaxed),
-        execution_count: executions,
+        last_inference: last_ms,
+        inference_count: inferences,
+        // Every answered request ran alone.
+        execution_count: infer.count,
         inference_stats: Some(InferStatistics {
-            success: duration(&stats.success),
-            fail: duration(&stats.fail),
-            queue: duration(&stats.queue),
-            compute_input: duration(&stats.input),
-            compute_infer: duration(&stats.infer),
-            compute_output: duration(&stats.output),
+            success: duration(success),
+            fail: duration(fail),
+            queue: duration(queue),
+            compute_input: duration(input),
+            compute_infer: duration(infer),
+            compute_output: duration(output),
             ..InferStatistics::default()
         }),
         memory_usage: vec![MemoryUsage {

@@ -8,13 +8,16 @@ use std::{
         Arc,
         atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use tokio::sync::Semaphore;
 use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
-use super::engine::LoadedModel;
+use super::{
+    engine::LoadedModel,
+    stats::{Stats, nanos},
+};
 
 /// A model that serves.
 pub(super) struct Served {
@@ -25,6 +28,8 @@ pub(super) struct Served {
     pub(super) version: String,
     pub(super) model: Box<dyn LoadedModel>,
     pub(super) stats: Arc<Stats>,
+    /// What an inference costs.
+    pub(super) cost: Cost,
     /// Inferences that may run at once.
     pub(super) slots: Option<Arc<Semaphore>>,
     /// Inferences that wait for a slot.
@@ -56,6 +61,7 @@ impl Served {
             path,
             model,
             stats: Arc::default(),
+            cost: Cost::default(),
             slots: limit.map(|limit| Arc::new(Semaphore::new(limit as usize))),
             waiting: AtomicUsize::new(0),
             inflight: TaskTracker::new(),
@@ -103,55 +109,6 @@ pub(super) struct Entered {
     _token: TaskTrackerToken,
 }
 
-/// Counters of one model; times in nanoseconds.
-#[derive(Debug, Default)]
-pub(super) struct Stats {
-    pub(super) success: Counter,
-    pub(super) fail: Counter,
-    pub(super) queue: Counter,
-    pub(super) input: Counter,
-    pub(super) infer: Counter,
-    pub(super) output: Counter,
-    /// Rows that were asked for; a request without a batch dimension is one.
-    pub(super) inferences: AtomicU64,
-    last_ms: AtomicU64,
-    cost: Cost,
-}
-
-/// How often something happened, and how long it took in all.
-#[derive(Debug, Default)]
-pub(super) struct Counter {
-    count: AtomicU64,
-    ns: AtomicU64,
-}
-
-impl Counter {
-    pub(super) fn add(&self, took: Duration) {
-        self.count.fetch_add(1, Relaxed);
-        self.ns.fetch_add(nanos(took), Relaxed);
-    }
-
-    pub(super) fn read(&self) -> (u64, u64) {
-        (self.count.load(Relaxed), self.ns.load(Relaxed))
-    }
-}
-
-impl Stats {
-    pub(super) fn touch(&self) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        self.last_ms
-            .store(u64::try_from(now.as_millis()).unwrap_or(u64::MAX), Relaxed);
-    }
-
-    pub(super) fn last_ms(&self) -> u64 {
-        self.last_ms.load(Relaxed)
-    }
-
-    pub(super) fn cost(&self) -> &Cost {
-        &self.cost
-    }
-}
-
 /// What one inference costs, learned from those that ran.
 #[derive(Debug, Default)]
 pub(super) struct Cost {
@@ -185,10 +142,6 @@ impl Cost {
         let factor = (bytes as u64 / usual).max(1);
         (ns > 0).then(|| Duration::from_nanos(ns.saturating_mul(factor)))
     }
-}
-
-fn nanos(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use self::{
     block::{Block, Kind},
     session::Session,
 };
+use crate::clients;
 
 /// Files with commands, relative to the repository: these, and all of `docs/`.
 const FILES: [&str; 2] = ["README.md", "examples/README.md"];
@@ -49,7 +50,12 @@ fn blocks(file: &str) -> Vec<Block> {
 
 /// Follows one guide to its end, and fails with everything in it that did not work.
 async fn follow(file: &str) {
-    let mut session = Session::new();
+    follow_with(file, Vec::new()).await;
+}
+
+/// The same for a reader who has these folders on the path.
+async fn follow_with(file: &str, tools: Vec<PathBuf>) {
+    let mut session = Session::new(tools);
     let mut failures = Vec::new();
     let mut ran = 0;
     for block in blocks(file) {
@@ -87,6 +93,11 @@ async fn guide_to_the_router() {
     follow("docs/router.md").await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn guide_to_the_clients() {
+    follow_with("docs/clients.md", clients::tools().await).await;
+}
+
 /// A new guide needs a test of its own here, unless nothing in it is to be run.
 #[test]
 fn no_guide_is_left_out() {
@@ -94,7 +105,10 @@ fn no_guide_is_left_out() {
         let runs = blocks(&file)
             .iter()
             .any(|block| !matches!(block.kind, Kind::Manual | Kind::Shown));
-        let tested = matches!(file.as_str(), "docs/serve.md" | "docs/router.md");
+        let tested = matches!(
+            file.as_str(),
+            "docs/serve.md" | "docs/router.md" | "docs/clients.md"
+        );
         assert_eq!(runs, tested, "{file}");
     }
 }

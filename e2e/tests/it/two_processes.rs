@@ -18,6 +18,15 @@ use crate::{
     },
 };
 
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_with_an_installation_of_their_own() {
+    let mut pair = Pair::examples(Link::Tcp).await;
+    clients::check_kserve(pair.grpc(), pair.rest()).await;
+    clients::check_reflection(pair.grpc()).await;
+    clients::check_perf_analyzer(pair.grpc(), pair.rest()).await;
+    pair.check_running();
+}
+
 async fn check_answers(link: Link) {
     let mut pair = Pair::examples(link).await;
     answers::check_all(pair.rest()).await;

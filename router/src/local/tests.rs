@@ -2,14 +2,19 @@
 
 use std::collections::HashMap;
 
-use api::inference::{
-    ModelReadyRequest, ModelRepositoryParameter, RepositoryIndexRequest, RepositoryModelLoadRequest,
-    RepositoryModelUnloadRequest, ServerLiveRequest, ServerMetadataRequest, ServerReadyRequest,
-    grpc_inference_service_client::GrpcInferenceServiceClient, model_repository_parameter::ParameterChoice,
+use api::{
+    inference::{
+        ModelReadyRequest, ModelRepositoryParameter, RepositoryIndexRequest, RepositoryModelLoadRequest,
+        RepositoryModelUnloadRequest, ServerLiveRequest, ServerMetadataRequest, ServerReadyRequest,
+        grpc_inference_service_client::GrpcInferenceServiceClient,
+        model_repository_parameter::ParameterChoice,
+    },
+    mmesh::{RuntimeStatusResponse, runtime_status_response::MethodInfo},
 };
 use kit::admin::Readiness;
 use tonic::{Code, transport::Channel};
 
+use super::{EXTENSIONS, extensions};
 use crate::mesh::{
     Kind,
     tests::fake::{Behavior, Fixture, Setup, serve},
@@ -89,6 +94,34 @@ fn parameter(name: &str) -> HashMap<String, ModelRepositoryParameter> {
         parameter_choice: Some(ParameterChoice::BoolParam(false)),
     };
     HashMap::from([(name.to_owned(), value)])
+}
+
+#[test]
+fn extensions_of_the_runtime_are_those_whose_methods_it_lists() {
+    for (methods, expected) in [
+        (&[][..], &[][..]),
+        (
+            &["inference.GRPCInferenceService/ModelStatistics"],
+            &["statistics"],
+        ),
+        (
+            &[
+                "/inference.GRPCInferenceService/ModelConfig",
+                "a.B/ModelStatistics",
+            ],
+            &["model_configuration"],
+        ),
+    ] {
+        let runtime = RuntimeStatusResponse {
+            method_infos: methods
+                .iter()
+                .map(|&method| (method.to_owned(), MethodInfo::default()))
+                .collect(),
+            ..RuntimeStatusResponse::default()
+        };
+        let all: Vec<_> = EXTENSIONS.iter().chain(expected).copied().collect();
+        assert_eq!(extensions(&runtime), all, "{methods:?}");
+    }
 }
 
 #[tokio::test]

@@ -24,6 +24,7 @@ pub(super) enum Route {
     RepositoryIndex,
     RepositoryLoad(String),
     RepositoryUnload(String),
+    V1Live,
     V1List,
     V1Ready(String),
     V1Predict(String),
@@ -49,6 +50,8 @@ pub(super) fn route(method: &Method, path: &str) -> Result<Route, NoRoute> {
     let segments: Vec<&str> = path.strip_suffix('/').unwrap_or(path).splitn(8, '/').collect();
     let found = match segments.as_slice() {
         ["v2", rest @ ..] => v2(rest)?,
+        // KServe's V1 asks the root whether the server is alive.
+        [""] => Route::V1Live,
         ["v1", "models"] => Route::V1List,
         ["v1", "models", name] => v1(method, decoded(name)?)?,
         _ => return Err(NoRoute::NotFound),
@@ -177,6 +180,7 @@ mod tests {
             "/v2/repository/models/m/unload",
             Route::RepositoryUnload("m".to_owned()),
         );
+        get("/", Route::V1Live);
         get("/v1/models", Route::V1List);
         get("/v1/models/m", Route::V1Ready("m".to_owned()));
         post("/v1/models/m:predict", Route::V1Predict("m".to_owned()));
@@ -218,7 +222,7 @@ mod tests {
 
     #[test]
     fn what_is_no_route() {
-        check(&Method::GET, "/", &Err(NoRoute::NotFound));
+        check(&Method::POST, "/", &Err(NoRoute::Method("GET, HEAD")));
         check(&Method::GET, "/v3", &Err(NoRoute::NotFound));
         check(&Method::GET, "/v2/models", &Err(NoRoute::NotFound));
         check(&Method::GET, "/v2/models/m/what", &Err(NoRoute::NotFound));

@@ -49,6 +49,12 @@ struct LiveView {
     live: bool,
 }
 
+/// V1's liveness.
+#[derive(Serialize)]
+struct StatusView {
+    status: &'static str,
+}
+
 #[derive(Serialize)]
 struct ReadyView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -59,13 +65,19 @@ struct ReadyView<'a> {
 impl<B: Backend> Call<'_, B> {
     pub(super) async fn live(&self) -> Result<Reply, Failure> {
         let (metadata, ServerLiveResponse { live }) = self.unary(SERVER_LIVE, &ServerLiveRequest {}).await?;
-        Ok(reply(&LiveView { live }, metadata)?.unless(live))
+        Ok(reply(&LiveView { live }, metadata)?.or_else(live, StatusCode::BAD_REQUEST))
+    }
+
+    pub(super) async fn v1_live(&self) -> Result<Reply, Failure> {
+        let (metadata, ServerLiveResponse { live }) = self.unary(SERVER_LIVE, &ServerLiveRequest {}).await?;
+        let status = if live { "alive" } else { "not alive" };
+        Ok(reply(&StatusView { status }, metadata)?.or_else(live, StatusCode::SERVICE_UNAVAILABLE))
     }
 
     pub(super) async fn ready(&self) -> Result<Reply, Failure> {
         let (metadata, ServerReadyResponse { ready }) =
             self.unary(SERVER_READY, &ServerReadyRequest {}).await?;
-        Ok(reply(&ReadyView { name: None, ready }, metadata)?.unless(ready))
+        Ok(reply(&ReadyView { name: None, ready }, metadata)?.or_else(ready, StatusCode::BAD_REQUEST))
     }
 
     pub(super) async fn server_metadata(&self) -> Result<Reply, Failure> {
@@ -87,7 +99,22 @@ impl<B: Backend> Call<'_, B> {
         )
     }
 
-    pub(super) async fn model_ready(&self, Model { name, version }: Model) -> Result<Reply, Failure> {
+    pub(super) async fn model_ready(&self, model: Model) -> Result<Reply, Failure> {
+        self.ready_or(model, StatusCode::BAD_REQUEST).await
+    }
+
+    pub(super) async fn v1_ready(&self, name: String) -> Result<Reply, Failure> {
+        let version = String::new();
+        self.ready_or(Model { name, version }, StatusCode::SERVICE_UNAVAILABLE)
+            .await
+    }
+
+    /// Readiness of a model, with this status if it is not ready.
+    async fn ready_or(
+        &self,
+        Model { name, version }: Model,
+        otherwise: StatusCode,
+    ) -> Result<Reply, Failure> {
         let request = ModelReadyRequest { name, version };
         let (metadata, ModelReadyResponse { ready }) = self.unary(MODEL_READY, &request).await?;
         Ok(reply(
@@ -97,15 +124,7 @@ impl<B: Backend> Call<'_, B> {
             },
             metadata,
         )?
-        .unless(ready))
-    }
-
-    pub(super) async fn v1_ready(&self, name: String) -> Result<Reply, Failure> {
-        self.model_ready(Model {
-            name,
-            version: String::new(),
-        })
-        .await
+        .or_else(ready, otherwise))
     }
 
     pub(super) async fn model_metadata(&self, model: Model) -> Result<Reply, Failure> {
@@ -175,10 +194,10 @@ impl<B: Backend> Call<'_, B> {
 }
 
 impl Reply {
-    /// What is not so is not a success.
-    fn unless(mut self, so: bool) -> Self {
+    /// What is not so has this status instead of a success.
+    fn or_else(mut self, so: bool, status: StatusCode) -> Self {
         if !so {
-            self.status = StatusCode::BAD_REQUEST;
+            self.status = status;
         }
         self
     }

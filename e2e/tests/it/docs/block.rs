@@ -9,8 +9,8 @@ pub(super) enum Kind {
     Eventually,
     /// `sh server`: programs that run until the next such block.
     Server,
-    /// `python`: a program.
-    Python,
+    /// `python`: a program, with the packages of this file in `e2e/clients`; `python X` has those of its own.
+    Python { requirements: String },
     /// `sh manual`: commands for the reader alone.
     Manual,
     /// Any other language: nothing to run.
@@ -41,9 +41,16 @@ fn kind(info: &str) -> Result<Kind, String> {
             .and_then(|code| code.parse().ok())
             .map(|exit| Kind::Shell { exit })
             .ok_or(format!("unknown word {exit:?} after sh")),
-        ("python", []) => Ok(Kind::Python),
+        ("python", []) => Ok(python("requirements.txt")),
+        ("python", ["kserve"]) => Ok(python("requirements-kserve.txt")),
         (_, []) => Ok(Kind::Shown),
         _ => Err(format!("unknown words after the language: {info:?}")),
+    }
+}
+
+fn python(requirements: &str) -> Kind {
+    Kind::Python {
+        requirements: requirements.to_owned(),
     }
 }
 
@@ -102,12 +109,20 @@ fn kinds() {
         ("sh eventually", Kind::Eventually),
         ("sh server", Kind::Server),
         ("sh manual", Kind::Manual),
-        ("python", Kind::Python),
+        ("python", python("requirements.txt")),
+        ("python kserve", python("requirements-kserve.txt")),
         ("toml", Kind::Shown),
     ] {
         assert_eq!(kind(info), Ok(expected), "{info}");
     }
-    for info in ["", "sh soon", "sh exit=x", "sh server manual", "toml server"] {
+    for info in [
+        "",
+        "python numpy",
+        "sh soon",
+        "sh exit=x",
+        "sh server manual",
+        "toml server",
+    ] {
         assert!(kind(info).is_err(), "{info}");
     }
 }

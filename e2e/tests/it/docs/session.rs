@@ -52,10 +52,12 @@ pub(super) struct Session {
     folder: TempDir,
     ports: BTreeMap<&'static str, String>,
     servers: Vec<Process>,
+    /// Folders with programs that a reader has installed.
+    tools: Vec<PathBuf>,
 }
 
 impl Session {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(tools: Vec<PathBuf>) -> Self {
         let listeners = PORTS.map(|(port, _)| {
             let free = TcpListener::bind("127.0.0.1:0").expect("loopback has ports");
             (port, free)
@@ -74,6 +76,7 @@ impl Session {
             folder,
             ports: ports.into(),
             servers: Vec::new(),
+            tools,
         }
     }
 
@@ -92,11 +95,14 @@ impl Session {
                 let done = done.await;
                 done.map_err(|err| last.take().unwrap_or(err))
             }
-            Kind::Python => {
+            Kind::Python { ref requirements } => {
                 let program = self.folder.path().join("snippet.py");
                 fs::write(&program, &text)?;
                 self.check(
-                    &[clients::python().await, program.display().to_string()],
+                    &[
+                        clients::python_with(requirements).await,
+                        program.display().to_string(),
+                    ],
                     0,
                     block,
                 )
@@ -137,7 +143,9 @@ impl Session {
         let own = process::binary("stowage")?;
         let programs = own.parent().map(PathBuf::from).unwrap_or_default();
         let path = env::var_os("PATH").unwrap_or_default();
-        let all = std::iter::once(programs).chain(env::split_paths(&path));
+        let all = std::iter::once(programs)
+            .chain(self.tools.iter().cloned())
+            .chain(env::split_paths(&path));
         command.env("PATH", env::join_paths(all)?);
         for (port, variables) in PORTS {
             let free = &self.ports[port];

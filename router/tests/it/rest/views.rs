@@ -38,6 +38,13 @@ async fn health_of_the_server() {
             (status, json!({ "ready": answer }))
         );
     }
+    for (answer, status, text) in [
+        (true, StatusCode::OK, "alive"),
+        (false, StatusCode::SERVICE_UNAVAILABLE, "not alive"),
+    ] {
+        let fake = Fake::default().answers(LIVE, &ServerLiveResponse { live: answer });
+        assert_eq!(get(&fake, "/").await, (status, json!({ "status": text })));
+    }
 }
 
 #[tokio::test]
@@ -54,12 +61,12 @@ async fn server_metadata() {
 
 #[tokio::test]
 async fn readiness_of_a_model() {
-    for (path, version) in [
-        ("/v2/models/m/ready", ""),
-        ("/v2/models/m/versions/4/ready", "4"),
-        ("/v1/models/m", ""),
+    for (path, version, not_ready) in [
+        ("/v2/models/m/ready", "", StatusCode::BAD_REQUEST),
+        ("/v2/models/m/versions/4/ready", "4", StatusCode::BAD_REQUEST),
+        ("/v1/models/m", "", StatusCode::SERVICE_UNAVAILABLE),
     ] {
-        for (ready, status) in [(true, StatusCode::OK), (false, StatusCode::BAD_REQUEST)] {
+        for (ready, status) in [(true, StatusCode::OK), (false, not_ready)] {
             let fake = Fake::default().answers(MODEL_READY, &ModelReadyResponse { ready });
             assert_eq!(
                 get(&fake, path).await,
@@ -313,7 +320,7 @@ async fn repository_load_and_unload() {
 async fn paths_and_methods_that_do_not_exist() {
     let fake = Fake::default();
     check_error(get(&fake, "/v2/nothing").await, 404, 5, "no such path");
-    check_error(post(&fake, "/", "").await, 404, 5, "no such path");
+    check_error(post(&fake, "/v3", "").await, 404, 5, "no such path");
     check_error(get(&fake, "/v2/models/%ff").await, 400, 3, "not UTF-8");
     check_error(
         get(&fake, "/v2/models/m/infer").await,
