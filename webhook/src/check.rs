@@ -50,6 +50,7 @@ pub struct CheckArgs {
     #[arg(required = true, value_name = "FILE|DIR|-")]
     pub files: Vec<PathBuf>,
 
+    /// What verdicts depend on.
     #[command(flatten)]
     pub rules: RuleArgs,
 

@@ -11,14 +11,20 @@
 //! * [`rules::RULES`] is the one table of what is checked; explanations, documents and generated policies come from it.
 //! * No I/O, no clock, no panic: what is wrong with an object is a finding.
 
+pub mod args;
+pub mod check;
 pub mod config;
 pub mod defaults;
+pub mod explain;
 pub mod finding;
 mod names;
 mod node;
 pub mod patch;
+pub mod policies;
 pub mod review;
 pub mod rules;
+pub mod run;
+pub mod runtime_defaults;
 pub mod select;
 pub mod snapshot;
 mod suggest;

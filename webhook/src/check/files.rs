@@ -144,11 +144,16 @@ impl Walk {
             Ok(entries) => entries,
             Err(err) => return self.refuse(folder, err.to_string()),
         };
-        let mut paths: Vec<PathBuf> = entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
+        let mut paths: Vec<PathBuf> = entries
+            .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+            .collect();
         paths.sort();
         for path in paths {
             // `.git` and its like.
-            if path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".")) {
+            if path
+                .file_name()
+                .is_some_and(|name| name.as_encoded_bytes().starts_with(b"."))
+            {
                 continue;
             }
             match fs::metadata(&path) {
@@ -165,8 +170,14 @@ impl Walk {
 
 /// Whether a folder's file is looked at. Kustomize's and Helm's own files are no objects.
 fn is_manifest(path: &Path) -> bool {
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+    let name = path
+        .file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or_default();
+    let ending = path
+        .extension()
+        .and_then(|ending| ending.to_str())
+        .unwrap_or_default();
     matches!(ending, "yaml" | "yml" | "json")
         && !matches!(
             name,

@@ -195,7 +195,9 @@ fn head(value: &Value) -> Result<(String, String), String> {
         Some(Value::String(text)) if !text.is_empty() => Ok(text.clone()),
         None | Some(Value::Null | Value::String(_)) => {
             let near = suggest::nearest(key, members.keys().map(String::as_str));
-            let hint = near.map(|near| format!(" (it has `{}`)", cut(near))).unwrap_or_default();
+            let hint = near
+                .map(|near| format!(" (it has `{}`)", cut(near)))
+                .unwrap_or_default();
             Err(format!("no Kubernetes object: `{key}` is missing{hint}"))
         }
         Some(_) => Err(format!("no Kubernetes object: `{key}` must be a text")),
@@ -204,8 +206,12 @@ fn head(value: &Value) -> Result<(String, String), String> {
 }
 
 fn is_list(api_version: &str, kind: &str, value: &Value) -> bool {
-    let known = (api_version == "v1" && kind == "List") || (api_version.starts_with(GROUP) && kind.ends_with("List"));
-    known && value.get("items").is_none_or(|items| items.is_array() || items.is_null())
+    let known =
+        (api_version == "v1" && kind == "List") || (api_version.starts_with(GROUP) && kind.ends_with("List"));
+    known
+        && value
+            .get("items")
+            .is_none_or(|items| items.is_array() || items.is_null())
 }
 
 fn items(mut value: Value) -> Vec<Value> {
@@ -219,7 +225,7 @@ fn items(mut value: Value) -> Vec<Value> {
 fn typed(mut item: Value, api_version: &str, kind: &str) -> Value {
     let element = kind.strip_suffix("List").unwrap_or_default();
     if let (Value::Object(members), false) = (&mut item, element.is_empty()) {
-        let mut fill = |members: &mut Map<String, Value>, key: &str, text: &str| {
+        let fill = |members: &mut Map<String, Value>, key: &str, text: &str| {
             members
                 .entry(key)
                 .or_insert_with(|| Value::String(text.to_owned()));

@@ -88,7 +88,12 @@ fn count(number: usize, one: &str) -> String {
 }
 
 /// Prints the report; what could not be read is told on `err` too where the format has no place for it.
-pub(super) fn print(report: &Report, style: Style, out: &mut impl Write, err: &mut impl Write) -> io::Result<()> {
+pub(super) fn print(
+    report: &Report,
+    style: Style,
+    out: &mut impl Write,
+    err: &mut impl Write,
+) -> io::Result<()> {
     match style.format {
         Format::Text => text::print(report, style, out, err)?,
         Format::Json => json::print(report, out)?,
@@ -102,13 +107,20 @@ pub(super) fn print(report: &Report, style: Style, out: &mut impl Write, err: &m
             for problem in &file.problems {
                 match problem.line {
                     0 => writeln!(err, "error: {}: {}", file.file, problem.message)?,
-                    line => writeln!(err, "error: {}:{line}:{}: {}", file.file, problem.column, problem.message)?,
+                    line => writeln!(
+                        err,
+                        "error: {}:{line}:{}: {}",
+                        file.file, problem.column, problem.message
+                    )?,
                 }
             }
         }
     }
     for folder in &report.empty {
-        writeln!(err, "warning: {folder}: no file that ends in .yaml, .yml or .json")?;
+        writeln!(
+            err,
+            "warning: {folder}: no file that ends in .yaml, .yml or .json"
+        )?;
     }
     Ok(())
 }

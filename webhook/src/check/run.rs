@@ -116,7 +116,10 @@ pub(super) fn run(plan: &Plan) -> Report {
         if fits || !source.can_be_read_again() {
             *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(loaded);
         } else {
-            add(&mut shared.lock().unwrap_or_else(PoisonError::into_inner), &mut loaded);
+            add(
+                &mut shared.lock().unwrap_or_else(PoisonError::into_inner),
+                &mut loaded,
+            );
         }
     });
     let mut context = shared.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -129,7 +132,9 @@ pub(super) fn run(plan: &Plan) -> Report {
 
     let reports: Vec<Mutex<FileReport>> = sources.iter().map(|_| Mutex::default()).collect();
     in_parallel(sources.len(), &progress, "checked", |index| {
-        let (Some(source), Some(slot), Some(target)) = (sources.get(index), slots.get(index), reports.get(index)) else {
+        let (Some(source), Some(slot), Some(target)) =
+            (sources.get(index), slots.get(index), reports.get(index))
+        else {
             return;
         };
         let loaded = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -188,7 +193,8 @@ fn check(file: String, loaded: Result<Loaded, Problem>, context: &Context, plan:
         }
     }
     report.problems = manifest.problems;
-    let shown = !report.problems.is_empty() || report.verdicts.iter().any(|verdict| !verdict.findings.is_empty());
+    let shown =
+        !report.problems.is_empty() || report.verdicts.iter().any(|verdict| !verdict.findings.is_empty());
     report.text = shown.then_some(text);
     report
 }
@@ -261,7 +267,11 @@ impl Progress {
     fn show(&self, verb: &str, count: usize) {
         if self.shown {
             // Nothing depends on it.
-            let _ = write!(std::io::stderr(), "\r\x1b[K{verb} {count} of {} files", self.total);
+            let _ = write!(
+                std::io::stderr(),
+                "\r\x1b[K{verb} {count} of {} files",
+                self.total
+            );
         }
     }
 

@@ -51,7 +51,11 @@ impl Verdict {
 
     /// `InferenceService iris`, or with the namespace `InferenceService shop/iris`.
     pub(super) fn title(&self) -> String {
-        let name = if self.name.is_empty() { "(no name)" } else { &self.name };
+        let name = if self.name.is_empty() {
+            "(no name)"
+        } else {
+            &self.name
+        };
         match self.namespace.as_str() {
             "" => format!("{} {name}", self.kind.name()),
             namespace => format!("{} {namespace}/{name}", self.kind.name()),
@@ -85,7 +89,10 @@ pub(super) fn judge(
     let places = (!findings.is_empty()).then(|| object.places(text));
     let locate = |finding: Finding| {
         let place = places.as_ref().map(|places| places.find(&finding.field));
-        Some(Located { place: place?, finding })
+        Some(Located {
+            place: place?,
+            finding,
+        })
     };
     Some(Verdict {
         index: object.index,

@@ -182,9 +182,7 @@ impl<'t> Reader<'t> {
                 };
                 self.close(value, anchor, weight, span)
             }
-            Event::SequenceStart(_, anchor, _) => {
-                self.open(Open::List(Vec::new()), anchor, span)
-            }
+            Event::SequenceStart(_, anchor, _) => self.open(Open::List(Vec::new()), anchor, span),
             Event::MappingStart(_, anchor, _) => {
                 let (members, key, merged) = (Map::new(), None, Vec::new());
                 self.open(Open::Map { members, key, merged }, anchor, span)
@@ -236,11 +234,7 @@ impl<'t> Reader<'t> {
         }
         let before = self.weight;
         self.weight += NODE;
-        self.frames.push(Frame {
-            open,
-            anchor,
-            before,
-        });
+        self.frames.push(Frame { open, anchor, before });
         Ok(())
     }
 
@@ -269,11 +263,16 @@ impl<'t> Reader<'t> {
                 None => {
                     let name = match value {
                         Value::String(text) => text,
-                        Value::Array(_) | Value::Object(_) => return Err(Problem::at(span, "a key must be a text")),
+                        Value::Array(_) | Value::Object(_) => {
+                            return Err(Problem::at(span, "a key must be a text"));
+                        }
                         scalar => scalar.to_string(),
                     };
                     if members.contains_key(&name) {
-                        return Err(Problem::at(span, format!("the key `{}` is there twice", cut(&name))));
+                        return Err(Problem::at(
+                            span,
+                            format!("the key `{}` is there twice", cut(&name)),
+                        ));
                     }
                     *key = Some(name);
                 }

@@ -32,7 +32,7 @@ pub(crate) static IN_USE: Rule = Rule {
 };
 
 pub(crate) static SOURCE_STAYS: Rule = Rule {
-    id: "LM-C01",
+    id: "LM-U01",
     title: "source stays",
     scope: &[Kind::LocalModelCache, Kind::LocalModelNamespaceCache],
     stateless: true,

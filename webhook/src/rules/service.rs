@@ -130,7 +130,7 @@ pub(crate) fn storage_uri<'a>(component: &Component<'a>) -> Option<Node<'a>> {
             }
             node.at("containers")
                 .items()
-                .find(|container| container.at("name").str() == Some(names::KSERVE_CONTAINER))
+                .find(|container| container.at("name").str() == Some(names::containers::KSERVE))
         }
         Role::Transformer => Some(node.at("containers").index(0)),
         Role::Explainer => {

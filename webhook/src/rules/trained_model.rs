@@ -39,7 +39,7 @@ pub(crate) static URI: Rule = Rule {
 };
 
 pub(crate) static MEMORY: Rule = Rule {
-    id: "TM-V03",
+    id: "TM-U01",
     title: "memory stays",
     scope: KINDS,
     stateless: true,

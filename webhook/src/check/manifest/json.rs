@@ -111,7 +111,10 @@ impl<'de> Visitor<'de> for UniqueVisitor {
         while let Some(key) = members.next_key::<String>()? {
             if found.contains_key(&key) {
                 TWICE.set(true);
-                return Err(A::Error::custom(format_args!("the key `{}` is there twice", cut(&key))));
+                return Err(A::Error::custom(format_args!(
+                    "the key `{}` is there twice",
+                    cut(&key)
+                )));
             }
             let Unique(value) = members.next_value()?;
             found.insert(key, value);

@@ -48,7 +48,8 @@ fn lists_are_unpacked_in_order() {
         kinds(text),
         [(0, None), (1, None), (2, Some(Kind::TrainedModel)), (3, None)]
     );
-    let text = "apiVersion: serving.kserve.io/v1beta1\nkind: InferenceServiceList\nitems:\n- metadata: {name: a}\n";
+    let text =
+        "apiVersion: serving.kserve.io/v1beta1\nkind: InferenceServiceList\nitems:\n- metadata: {name: a}\n";
     assert_eq!(kinds(text), [(0, Some(Kind::InferenceService))]);
 }
 
@@ -66,7 +67,10 @@ fn fields_inside_of_lists_are_found() {
 
 #[test]
 fn what_is_no_object_is_said() {
-    assert_eq!(problem("- a\n- b\n"), "1: no Kubernetes object: it is a list, not a mapping");
+    assert_eq!(
+        problem("- a\n- b\n"),
+        "1: no Kubernetes object: it is a list, not a mapping"
+    );
     assert_eq!(
         problem("apiVersion: v1\nKind: Pod\n"),
         "1: no Kubernetes object: `kind` is missing (it has `Kind`)"
@@ -85,7 +89,10 @@ fn what_is_no_object_is_said() {
 fn json_is_read_as_such_and_flow_style_as_yaml() {
     let escaped = r#"{"apiVersion":"v1","kind":"Pod","metadata":{"name":"\ud83d\ude00\/"}}"#;
     assert_eq!(read(escaped).objects[0].metadata("name"), "😀/");
-    assert_eq!(kinds("{apiVersion: v1, kind: Pod}\n---\n{apiVersion: v1, kind: Pod}\n").len(), 2);
+    assert_eq!(
+        kinds("{apiVersion: v1, kind: Pod}\n---\n{apiVersion: v1, kind: Pod}\n").len(),
+        2
+    );
     assert_eq!(
         problem("{\"apiVersion\": \"v1\",\n \"kind\": \"Pod\", \"kind\": \"Pod\"}"),
         "2: the key `kind` is there twice"

@@ -38,7 +38,11 @@ pub(super) fn print(report: &Report, out: &mut impl Write) -> io::Result<()> {
                 0 => String::new(),
                 line => format!(",line={line},col={}", problem.column),
             };
-            writeln!(out, "::error file={name}{at},title=unreadable::{}", data(&problem.message))?;
+            writeln!(
+                out,
+                "::error file={name}{at},title=unreadable::{}",
+                data(&problem.message)
+            )?;
         }
     }
     let totals = Totals::of(report);

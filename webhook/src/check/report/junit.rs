@@ -15,7 +15,11 @@ use crate::{
 };
 
 pub(super) fn print(report: &Report, style: Style, out: &mut impl Write) -> io::Result<()> {
-    let suites: Vec<Suite> = report.files.iter().filter_map(|file| Suite::of(file, style)).collect();
+    let suites: Vec<Suite> = report
+        .files
+        .iter()
+        .filter_map(|file| Suite::of(file, style))
+        .collect();
     let sum = |number: fn(&Suite) -> usize| suites.iter().map(number).sum::<usize>();
     let (tests, failures, errors) = (sum(|s| s.tests), sum(|s| s.failures), sum(|s| s.errors));
     writeln!(out, "<?xml version=\"1.0\" encoding=\"UTF-8\"?>")?;
@@ -127,7 +131,10 @@ fn lines(findings: &[&Located], file: &str) -> String {
             (None, Severity::Deny) => "denied",
             (None, Severity::Warn) => "warning",
         };
-        format!("{file}:{}:{}: {word}: {finding}", located.place.line, located.place.column)
+        format!(
+            "{file}:{}:{}: {word}: {finding}",
+            located.place.line, located.place.column
+        )
     };
     findings.iter().map(line).collect::<Vec<_>>().join("\n")
 }
@@ -143,7 +150,9 @@ fn escape(text: &str) -> String {
             '"' => out.push_str("&quot;"),
             '\n' => out.push_str("&#10;"),
             '\t' => out.push_str("&#9;"),
-            control if control.is_control() || matches!(control, '\u{fffe}' | '\u{ffff}') => out.push('\u{fffd}'),
+            control if control.is_control() || matches!(control, '\u{fffe}' | '\u{ffff}') => {
+                out.push('\u{fffd}')
+            }
             plain => out.push(plain),
         }
     }

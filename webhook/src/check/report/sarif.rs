@@ -20,7 +20,11 @@ use crate::{
 };
 
 pub(super) fn print(report: &Report, style: Style, out: &mut impl Write) -> io::Result<()> {
-    let numbers: BTreeMap<&str, usize> = RULES.iter().enumerate().map(|(number, rule)| (rule.id, number)).collect();
+    let numbers: BTreeMap<&str, usize> = RULES
+        .iter()
+        .enumerate()
+        .map(|(number, rule)| (rule.id, number))
+        .collect();
     let mut results = Vec::new();
     let mut notifications = Vec::new();
     for file in &report.files {

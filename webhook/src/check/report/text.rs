@@ -18,19 +18,39 @@ const DIM: &str = "\x1b[2m";
 const BOLD: &str = "\x1b[1m";
 const RESET: &str = "\x1b[0m";
 
-pub(super) fn print(report: &Report, style: Style, out: &mut impl Write, err: &mut impl Write) -> io::Result<()> {
+pub(super) fn print(
+    report: &Report,
+    style: Style,
+    out: &mut impl Write,
+    err: &mut impl Write,
+) -> io::Result<()> {
     let paint = Paint(style.color);
     for file in &report.files {
         print_file(file, paint, out)?;
         for problem in &file.problems {
-            writeln!(err, "{}{}", paint.wrap(RED, "error"), paint.wrap(BOLD, &format!(": {}", problem.message)))?;
+            writeln!(
+                err,
+                "{}{}",
+                paint.wrap(RED, "error"),
+                paint.wrap(BOLD, &format!(": {}", problem.message))
+            )?;
             let arrow = paint.wrap(BLUE, "-->");
             match problem.line {
                 0 => writeln!(err, "  {arrow} {}", file.file)?,
                 line => writeln!(err, "  {arrow} {}:{line}:{}", file.file, problem.column)?,
             }
             let (line, column) = (problem.line, problem.column);
-            excerpt(file, Place { line, column, width: 1 }, RED, paint, err)?;
+            excerpt(
+                file,
+                Place {
+                    line,
+                    column,
+                    width: 1,
+                },
+                RED,
+                paint,
+                err,
+            )?;
             writeln!(err)?;
         }
     }
@@ -88,7 +108,13 @@ fn level(finding: &Finding) -> (&'static str, &'static str) {
 }
 
 /// The line with a caret; gives the width of the line number.
-fn excerpt(file: &FileReport, place: Place, color: &str, paint: Paint, out: &mut impl Write) -> io::Result<usize> {
+fn excerpt(
+    file: &FileReport,
+    place: Place,
+    color: &str,
+    paint: Paint,
+    out: &mut impl Write,
+) -> io::Result<usize> {
     let gutter = place.line.to_string().len();
     let lines = file.text.as_deref().map(str::lines);
     let Some(line) = place
@@ -102,14 +128,30 @@ fn excerpt(file: &FileReport, place: Place, color: &str, paint: Paint, out: &mut
     // Control characters could rewrite the terminal; a tab is as wide as one column here.
     let clean = |letter: char| if letter.is_control() { ' ' } else { letter };
     let before = place.column.saturating_sub(1);
-    let skipped = if before + place.width > WIDEST { before.saturating_sub(WIDEST / 4) } else { 0 };
+    let skipped = if before + place.width > WIDEST {
+        before.saturating_sub(WIDEST / 4)
+    } else {
+        0
+    };
     let shown: String = line.chars().skip(skipped).take(WIDEST).map(clean).collect();
     let room = shown.chars().count().saturating_sub(before - skipped).max(1);
     let caret = "^".repeat(place.width.clamp(1, room));
     let bar = paint.wrap(BLUE, "|");
     writeln!(out, "{:gutter$} {bar}", "")?;
-    writeln!(out, "{} {bar} {}", paint.wrap(BLUE, &place.line.to_string()), shown.trim_end())?;
-    writeln!(out, "{:gutter$} {bar} {:indent$}{}", "", "", paint.wrap(color, &caret), indent = before - skipped)?;
+    writeln!(
+        out,
+        "{} {bar} {}",
+        paint.wrap(BLUE, &place.line.to_string()),
+        shown.trim_end()
+    )?;
+    writeln!(
+        out,
+        "{:gutter$} {bar} {:indent$}{}",
+        "",
+        "",
+        paint.wrap(color, &caret),
+        indent = before - skipped
+    )?;
     Ok(gutter)
 }
 
@@ -132,7 +174,13 @@ fn summary(totals: &Totals) -> String {
         (warnings, count(warnings, "warning")),
         (suppressed, format!("{suppressed} suppressed")),
         (ignored, format!("{ignored} of other kinds ignored")),
-        (unreadable, format!("{} that kept something from being read", count(unreadable, "problem"))),
+        (
+            unreadable,
+            format!(
+                "{} that kept something from being read",
+                count(unreadable, "problem")
+            ),
+        ),
     ] {
         if number > 0 {
             parts.push(text);

@@ -50,7 +50,9 @@ fn resolve(text: &str) -> Option<Value> {
     }
     match text {
         "~" | "null" | "Null" | "NULL" => Some(Value::Null),
-        "y" | "Y" | "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" => Some(Value::Bool(true)),
+        "y" | "Y" | "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" => {
+            Some(Value::Bool(true))
+        }
         "n" | "N" | "no" | "No" | "NO" | "false" | "False" | "FALSE" | "off" | "Off" | "OFF" => {
             Some(Value::Bool(false))
         }
@@ -71,7 +73,9 @@ fn number(text: &str) -> Option<Value> {
             .filter(|_| digits.bytes().all(|byte| byte.is_ascii_alphanumeric()))
             .map(Value::from)
     };
-    let special = radix("0x", 16).or_else(|| radix("0o", 8)).or_else(|| radix("0b", 2));
+    let special = radix("0x", 16)
+        .or_else(|| radix("0o", 8))
+        .or_else(|| radix("0b", 2));
     if special.is_some() {
         return special;
     }

@@ -75,13 +75,22 @@ fn a_broken_document_costs_only_itself() {
     assert_eq!(values.first(), Some(&json!({"a": 1})));
     assert_eq!(values.last(), Some(&json!({"d": 4})));
     assert!(!problems.is_empty());
-    assert!(problems.iter().all(|problem| (3..=6).contains(&problem.line)), "{problems:?}");
+    assert!(
+        problems.iter().all(|problem| (3..=6).contains(&problem.line)),
+        "{problems:?}"
+    );
 }
 
 #[test]
 fn keys_are_there_once() {
-    assert_eq!(problem("a: 1\nb:\n  c: 1\n  c: 2\n"), "4:3: the key `c` is there twice");
-    assert_eq!(problem("x: 0\n---\na: 1\na: 2\n"), "4:1: the key `a` is there twice");
+    assert_eq!(
+        problem("a: 1\nb:\n  c: 1\n  c: 2\n"),
+        "4:3: the key `c` is there twice"
+    );
+    assert_eq!(
+        problem("x: 0\n---\na: 1\na: 2\n"),
+        "4:1: the key `a` is there twice"
+    );
 }
 
 #[test]
@@ -99,7 +108,10 @@ fn an_alias_bomb_is_refused() {
     let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
     for level in 1..30 {
         let before = level - 1;
-        text += &format!("a{level}: &a{level} [{}]\n", vec![format!("*a{before}"); 10].join(", "));
+        text += &format!(
+            "a{level}: &a{level} [{}]\n",
+            vec![format!("*a{before}"); 10].join(", ")
+        );
     }
     assert!(problem(&text).ends_with("aliases expand to more than 16 MiB"));
 }
@@ -120,6 +132,9 @@ fn fields_are_found_by_their_key() {
         (place.line, place.column, place.width)
     };
     assert_eq!(place(&[key("spec")]), (1, 1, 4));
-    assert_eq!(place(&[key("spec"), key("list"), Step::Index(1), key("name")]), (4, 6, 4));
+    assert_eq!(
+        place(&[key("spec"), key("list"), Step::Index(1), key("name")]),
+        (4, 6, 4)
+    );
     assert_eq!(place(&[key("spec"), key("none"), key("deeper")]), (1, 1, 4));
 }

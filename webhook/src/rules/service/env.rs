@@ -92,7 +92,7 @@ pub(super) fn check(service: &Service<'_>, out: &mut Findings<'_>) {
     python_path(&PYTHONPATH, &explainer.at("art"), out);
 
     for container in service.predictor.at("containers").items() {
-        if container.at("name").str() != Some(names::TRANSFORMER_CONTAINER) {
+        if container.at("name").str() != Some(names::containers::TRANSFORMER) {
             continue;
         }
         for entry in container
