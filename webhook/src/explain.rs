@@ -187,7 +187,7 @@ mod tests {
                 Ok(Subject::Kind(Kind::InferenceService))
             ));
         }
-        assert!(refusal("IS-V091").contains("did you mean `IS-V09"));
+        assert!(refusal("ISC05").contains("did you mean `IS-C05`?"));
         assert!(refusal("ServingRuntim").contains("did you mean `ServingRuntime`?"));
         assert!(refusal("weather").contains("lists all rules"));
     }
