@@ -11,6 +11,8 @@
 //! * [`rules::RULES`] is the one table of what is checked; explanations, documents and generated policies come from it.
 //! * No I/O, no clock, no panic: what is wrong with an object is a finding.
 
+pub mod args;
+pub mod certs;
 pub mod config;
 pub mod defaults;
 pub mod finding;
@@ -19,10 +21,14 @@ mod node;
 pub mod patch;
 pub mod review;
 pub mod rules;
+pub mod run;
 pub mod select;
+pub mod serve;
+pub mod server;
 pub mod snapshot;
 mod suggest;
 mod validate;
+pub mod watch;
 
 pub use defaults::{Defaulted, default};
 pub use finding::{FieldPath, Finding, Severity, Step};

@@ -1,0 +1,15 @@
+//! Runs the sub-command that was asked for.
+
+use std::process::ExitCode;
+
+use crate::{
+    args::{Args, Command},
+    serve,
+};
+
+/// Runs to the end; the exit codes are those of [`kit::exit`].
+pub fn main(args: &Args) -> ExitCode {
+    match &args.command {
+        Command::Serve(serve) => kit::exit::finish(serve::main(&args.telemetry, serve)),
+    }
+}
