@@ -8,10 +8,13 @@ use crate::{
     explain::ExplainArgs,
     policies::PoliciesArgs,
     review::{HpaTarget, Mode, Options},
+    serve::ServeArgs,
 };
 
 const EXAMPLES: &str = "\
 Examples:
+  stowage-webhook serve --cert-dir /certs        admission server with a certificate that is mounted
+  stowage-webhook serve --self-managed           admission server that makes and rotates its own certificates
   stowage-webhook check manifests/               the server's verdicts for files, without a cluster
   stowage-webhook explain IS-C05                 what a rule is about, and what to do
   stowage-webhook policies | kubectl apply -f -  the rules that need no server, as admission policies
@@ -36,6 +39,8 @@ pub struct Args {
 /// What `stowage-webhook` can do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Answers the admission reviews of an API server
+    Serve(Box<ServeArgs>),
     /// Gives the server's verdicts for files, without a cluster
     Check(Box<CheckArgs>),
     /// Prints ValidatingAdmissionPolicy manifests of the rules that need no server
@@ -137,5 +142,53 @@ impl Switch {
     /// Whether it is on.
     pub fn is_on(self) -> bool {
         self == Self::On
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn serve(args: &[&str]) -> Result<Box<ServeArgs>, String> {
+        let all = [&["stowage-webhook", "serve"], args].concat();
+        let Args { command, .. } = Args::try_parse_from(all).map_err(|err| err.to_string())?;
+        let Command::Serve(serve) = command else {
+            return Err(format!("another command: {command:?}"));
+        };
+        Ok(serve)
+    }
+
+    #[test]
+    fn verdicts_are_upstreams_by_default() {
+        let options = serve(&["--cert-dir", "/certs"]).unwrap().rules.options();
+        assert_eq!((options.mode, options.ratchet), (Mode::Compat, true));
+    }
+
+    #[test]
+    fn verdicts_can_be_set() {
+        let flags = [
+            "--cert-dir",
+            "/c",
+            "--mode",
+            "strict",
+            "--ratchet",
+            "off",
+            "--suppressions",
+            "off",
+        ];
+        let options = serve(&flags).unwrap().rules.options();
+        assert_eq!(
+            (options.mode, options.ratchet, options.suppressions),
+            (Mode::Strict, false, false)
+        );
+    }
+
+    #[test]
+    fn mistakes_name_the_flag() {
+        let err = serve(&["--cert-dir", "/c", "--mode", "loose"]).unwrap_err();
+        assert!(err.contains("--mode") && err.contains("compat, strict"), "{err}");
+        let err = serve(&["--cert-dir", "/c", "--self-managed"]).unwrap_err();
+        assert!(err.contains("--self-managed"), "{err}");
+        assert!(serve(&[]).unwrap_err().contains("--cert-dir"));
     }
 }

@@ -12,6 +12,7 @@
 //! * No I/O, no clock, no panic: what is wrong with an object is a finding.
 
 pub mod args;
+pub mod certs;
 pub mod check;
 pub mod config;
 pub mod defaults;
@@ -26,9 +27,12 @@ pub mod rules;
 pub mod run;
 pub mod runtime_defaults;
 pub mod select;
+pub mod serve;
+pub mod server;
 pub mod snapshot;
 mod suggest;
 mod validate;
+pub mod watch;
 
 pub use defaults::{Defaulted, default};
 pub use finding::{FieldPath, Finding, Severity, Step};

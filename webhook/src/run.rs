@@ -4,12 +4,13 @@ use std::process::ExitCode;
 
 use crate::{
     args::{Args, Command},
-    check, explain, policies,
+    check, explain, policies, serve,
 };
 
 /// Runs to the end; the exit codes are those of [`kit::exit`].
 pub fn main(args: &Args) -> ExitCode {
     match &args.command {
+        Command::Serve(serve) => kit::exit::finish(serve::main(&args.telemetry, serve)),
         Command::Check(args) => check::main(args),
         Command::Policies(args) => kit::exit::finish(policies::main(args)),
         Command::Explain(args) => kit::exit::finish(explain::main(args)),
