@@ -49,7 +49,7 @@ pub fn default(request: &Request<'_>, snapshot: &Snapshot, options: &Options) ->
     }
     let review = Review {
         request: *request,
-        object: root,
+        root: object,
         snapshot,
         options,
     };

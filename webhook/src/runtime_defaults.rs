@@ -132,15 +132,13 @@ impl Changes<'_, '_> {
     fn label(&mut self, key: &str, value: &str) {
         let metadata = self.root.at("metadata");
         let labels = metadata.at("labels");
-        match labels.object() {
-            Some(present) => self
-                .patch
-                .set("/metadata/labels", key, present.get(key), json!(value)),
-            None => {
-                let current = metadata.object().and_then(|members| members.get("labels"));
-                self.patch
-                    .set("/metadata", "labels", current, json!({key: value}));
-            }
+        if let Some(present) = labels.object() {
+            self.patch
+                .set("/metadata/labels", key, present.get(key), json!(value));
+        } else {
+            let current = metadata.object().and_then(|members| members.get("labels"));
+            self.patch
+                .set("/metadata", "labels", current, json!({key: value}));
         }
     }
 }

@@ -105,16 +105,16 @@ impl fmt::Display for Objection {
                 assumed,
                 offered,
             } => {
-                write!(
-                    f,
-                    "speaks {}, not `{wanted}`",
-                    suggest::list(offered.iter().map(String::as_str))
-                )?;
-                if *assumed {
-                    f.write_str(" (assumed, since `protocolVersion` is not set)")
+                let assumed = if *assumed {
+                    " (assumed, since `protocolVersion` is not set)"
                 } else {
-                    Ok(())
+                    ""
+                };
+                if offered.is_empty() {
+                    return write!(f, "lists no protocol, so not `{wanted}`{assumed}");
                 }
+                let offered = suggest::list(offered.iter().map(String::as_str));
+                write!(f, "speaks {offered}, not `{wanted}`{assumed}")
             }
             Self::Workers { offered: true } => {
                 f.write_str("is for models that span nodes (it has a `workerSpec`)")
@@ -336,7 +336,7 @@ pub(crate) fn known_formats<'s>(namespace: &str, snapshot: &'s Snapshot) -> Vec<
     let mut formats: Vec<&str> = namespaced
         .into_iter()
         .chain([&*snapshot.cluster_runtimes])
-        .flat_map(|scope| scope.formats())
+        .flat_map(super::snapshot::Runtimes::formats)
         .collect();
     formats.sort_unstable();
     formats.dedup();
@@ -349,7 +349,7 @@ pub(crate) fn known_names<'s>(namespace: &str, snapshot: &'s Snapshot) -> Vec<&'
     let mut names: Vec<&str> = namespaced
         .into_iter()
         .chain([&*snapshot.cluster_runtimes])
-        .flat_map(|scope| scope.names())
+        .flat_map(super::snapshot::Runtimes::names)
         .collect();
     names.sort_unstable();
     names.dedup();

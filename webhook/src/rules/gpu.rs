@@ -19,12 +19,13 @@ const GPUS: [&str; 4] = [
     "habana.ai/gaudi",
 ];
 
+const EXPECTED: &str = "must be a JSON list of resource names that are not empty";
+
 /// What the annotation `serving.kserve.io/gpu-resource-types` adds; an error is what is wrong with it.
 pub(crate) fn annotated(annotation: &Node<'_>) -> Result<Vec<String>, &'static str> {
     let Some(text) = annotation.str() else {
         return Ok(Vec::new());
     };
-    const EXPECTED: &str = "must be a JSON list of resource names that are not empty";
     match serde_json::from_str::<Value>(text) {
         Ok(Value::Array(names)) if !names.is_empty() => names
             .into_iter()

@@ -61,7 +61,7 @@ pub(crate) static SCHEMA: Rule = Rule {
 };
 
 pub(crate) fn check(review: Review<'_>, out: &mut Findings<'_>) {
-    walk(Shape::of(review.request.kind), "", &review.object, out);
+    walk(Shape::of(review.request.kind), "", &review.object(), out);
 }
 
 fn walk(shape: &Shape, field: &str, node: &Node<'_>, out: &mut Findings<'_>) {

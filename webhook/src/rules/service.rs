@@ -47,7 +47,7 @@ pub(crate) struct Service<'a> {
 
 impl<'a> Service<'a> {
     pub(crate) fn of(review: Review<'a>) -> Self {
-        let spec = review.object.at("spec");
+        let spec = review.object().at("spec");
         Self {
             review,
             annotations: review.metadata().at("annotations"),

@@ -1,8 +1,15 @@
 //! Filling a snapshot: one object at a time, from watches or files.
 
-use api::names::config::INFERENCE_SERVICE_CONFIG;
+use std::sync::Arc;
 
-use super::*;
+use api::names::config::INFERENCE_SERVICE_CONFIG;
+use serde_json::Value;
+
+use super::{CacheUse, Freshness, LocalModel, Namespaced, Part, Runtime, Snapshot, StorageContainer};
+use crate::{
+    config::{Config, ConfigError},
+    node::Node,
+};
 
 /// What an object was to the snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -109,10 +109,9 @@ pub(crate) fn passes(findings: &[Finding]) -> bool {
 
 /// The findings as lines, for messages of failing tests.
 pub(crate) fn lines(findings: &[Finding]) -> String {
-    findings
-        .iter()
-        .map(|finding| format!("\n    {} {finding}", finding.severity))
-        .collect()
+    findings.iter().fold(String::new(), |lines, finding| {
+        lines + &format!("\n    {} {finding}", finding.severity)
+    })
 }
 
 /// Defaulting and then validation, as the API server does it.

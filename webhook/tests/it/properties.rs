@@ -177,7 +177,7 @@ proptest! {
         let old = if good { &case.good } else { &case.bad };
         let mut object = old.clone();
         edit(&mut object, &way, value);
-        holds(kind, &object, Some(old), &case.snapshot(), &Options::default())?;
+        holds(kind, &object, Some(old), case.snapshot(), &Options::default())?;
     }
 }
 
@@ -189,7 +189,7 @@ fn every_case_is_defaulted_once() {
                 kind_of(object),
                 object,
                 case.old.as_ref(),
-                &case.snapshot(),
+                case.snapshot(),
                 &Options::default(),
             )
             .unwrap_or_else(|err| panic!("{}: {err}", case.rule));

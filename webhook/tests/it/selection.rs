@@ -222,7 +222,7 @@ fn an_explanation_names_every_reason() {
     for part in [
         "`off` is disabled and lists the format",
         "`kserve-sklearnserver` lists the format in version `1`",
-        "`mlserver-mesh` is for ModelMesh (`multiModel: true`)",
+        "`mlserver-mesh` is for ModelMesh",
     ] {
         assert!(text.contains(part), "{part} in {text}");
     }

@@ -130,6 +130,9 @@ pub(crate) fn cluster() -> Snapshot {
         object(Kind::InferenceService, "parent", json!({})),
         json!({"kind": "InferenceService", "metadata": {"name": "reader", "namespace": "default",
                "labels": {"internal.serving.kserve.io/localmodel": "llama"}}}),
+        json!({"kind": "InferenceService", "metadata": {"name": "own-reader", "namespace": "default",
+               "labels": {"internal.serving.kserve.io/localmodel": "llama",
+                          "internal.serving.kserve.io/localmodel-namespace": "default"}}}),
         json!({"kind": "LLMInferenceService", "metadata": {"name": "chat", "namespace": "default",
                "labels": {"internal.serving.kserve.io/localmodel": "llama"}}}),
     ]);

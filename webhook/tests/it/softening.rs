@@ -181,7 +181,7 @@ fn deletion_is_refused_for_caches_only() {
 #[test]
 fn everything_wrong_is_told_at_once_in_order() {
     let bad = named(
-        predictor(json!({"sklearn": {}, "minReplicas": 3, "maxReplicas": 2, "logger": {"mode": "al"}})),
+        predictor(json!({"sklearn": {}, "minReplicas": 3, "maxReplicas": 2, "logger": {"mode": "alll"}})),
         "Iris",
     );
     let found = findings(&bad, &cluster(), Mode::Compat);
@@ -212,7 +212,7 @@ fn everything_wrong_is_told_at_once_in_order() {
         .expect("a wrong mode")
         .to_string();
     assert!(
-        line.ends_with("`al` is no mode of a logger; did you mean `all`? [IS-V13a]"),
+        line.ends_with("`alll` is no mode of a logger; did you mean `all`? [IS-V13a]"),
         "{line}"
     );
 }

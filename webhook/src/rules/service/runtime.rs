@@ -223,6 +223,9 @@ pub(crate) fn named<'s>(
     found.map(|runtime| &**runtime)
 }
 
+/// How many runtimes a message tells about.
+const NEAREST: usize = 3;
+
 /// Says which runtimes were looked at and what would help.
 pub(crate) fn nothing_fits(
     rule: &'static Rule,
@@ -235,7 +238,7 @@ pub(crate) fn nothing_fits(
     let message = if selection.rejected.is_empty() {
         format!("no runtime serves `{label}`; looked at {}", selection.looked_at)
     } else {
-        format!("no runtime serves `{label}`: {selection}")
+        format!("no runtime serves `{label}`: {}", selection.explain(NEAREST))
     };
     let hint = remedy(wish, selection, out);
     out.push(rule, at, message).hint(hint);
@@ -254,21 +257,21 @@ fn remedy(wish: &Wish<'_>, selection: &select::Selection<'_>, out: &Findings<'_>
             .iter()
             .find(|(_, objections)| matches!(objections.as_slice(), [one] if test(one)))
     };
-    if let Some((runtime, objections)) = only(|one| matches!(one, Objection::Protocol { .. })) {
-        if let [Objection::Protocol { offered, .. }] = objections.as_slice() {
-            let protocol = offered
-                .iter()
-                .find(|protocol| names::PROTOCOL_VERSIONS.contains(&protocol.as_str()))?;
-            return Some(format!(
-                "`protocolVersion: {protocol}` would select `{}`",
-                runtime.name
-            ));
-        }
+    if let Some((runtime, objections)) = only(|one| matches!(one, Objection::Protocol { .. }))
+        && let [Objection::Protocol { offered, .. }] = objections.as_slice()
+    {
+        let protocol = offered
+            .iter()
+            .find(|protocol| names::PROTOCOL_VERSIONS.contains(&protocol.as_str()))?;
+        return Some(format!(
+            "`protocolVersion: {protocol}` would select `{}`",
+            runtime.name
+        ));
     }
-    if let Some((runtime, objections)) = only(|one| matches!(one, Objection::Format { near: Some(_) })) {
-        if let [Objection::Format { near: Some(near) }] = objections.as_slice() {
-            return Some(format!("write `{near}` to select `{}`", runtime.name));
-        }
+    if let Some((runtime, objections)) = only(|one| matches!(one, Objection::Format { near: Some(_) }))
+        && let [Objection::Format { near: Some(near) }] = objections.as_slice()
+    {
+        return Some(format!("write `{near}` to select `{}`", runtime.name));
     }
     if let Some((runtime, _)) = only(|one| matches!(one, Objection::NotAutoSelect)) {
         return Some(format!("`runtime: {}` would select it by name", runtime.name));

@@ -116,14 +116,13 @@ pub(super) fn check(runtime: &RuntimeObject<'_>, out: &mut Findings<'_>) {
     }
 
     let target = annotation(TARGET_PERCENTAGE);
-    if let Some(text) = target.str() {
-        if !text
+    if let Some(text) = target.str()
+        && !text
             .parse::<i64>()
             .is_ok_and(|percent| (1..=100).contains(&percent))
-        {
-            let message = format!("the target is a whole percentage from 1 to 100; found `{text}`");
-            out.push(&TARGET, &target, message);
-        }
+    {
+        let message = format!("the target is a whole percentage from 1 to 100; found `{text}`");
+        out.push(&TARGET, &target, message);
     }
     if class.str() != Some("hpa") {
         return;

@@ -212,6 +212,14 @@ fn caches() -> Vec<Case> {
             "LM-V02",
             "status.inferenceServices[0]",
             in_use(CLUSTER, services, "gone"),
+            cache(CLUSTER, "llama", "hf://meta/llama", "gpus"),
+        )
+        .deleted(),
+        // A cache of a namespace is used by services that name the namespace too.
+        case(
+            "LM-V02",
+            "status.inferenceServices[0]",
+            in_use(OWN, services, "own-reader"),
             in_use(OWN, services, "reader"),
         )
         .deleted(),

@@ -622,6 +622,20 @@ fn canaries() -> Vec<Case> {
             canary(json!([second("v2", 1, json!({"sklearn": {}}))])),
             good,
         ),
+        case(
+            "IS-C24",
+            "spec.canary[0].predictor.model.env[0].name",
+            canary(json!([second(
+                "v2",
+                1,
+                json!({"model": {"env": [{"name": "PYTHONPATH"}]}})
+            )])),
+            canary(json!([second(
+                "v2",
+                1,
+                json!({"model": {"env": [{"name": "PYTHON"}]}})
+            )])),
+        ),
     ]
 }
 

@@ -134,7 +134,7 @@ pub(super) fn cases() -> Vec<Case> {
                 json!({"predictor": {"containers": [{"name": "kserve-container", "image": "a"}]}}),
             ),
         )
-        .from_stale(),
+        .out_of_date(),
         case(
             "OB-F02",
             "",
