@@ -1,6 +1,6 @@
 //! End to end: the built binaries, as processes, with real models and real clients.
 //!
-//! Needs the binaries beside the tests (`cargo build -p standalone -p router -p adapter --bins`); Python packages are
+//! Needs the binaries beside the tests (`cargo build -p standalone -p router -p adapter -p webhook --bins`); Python packages are
 //! installed by `scripts/venv.sh`.
 
 mod architecture;
@@ -14,6 +14,7 @@ mod eviction;
 mod examples;
 mod hostile_clients;
 mod plane;
+mod policies;
 mod request_logs;
 mod shutdown;
 mod support;

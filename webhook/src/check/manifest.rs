@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::yaml::{self, Problem, Spans, cut};
+use super::yaml::{self, Place, Problem, Spans, cut};
 use crate::{
     finding::{FieldPath, Step},
     review::Kind,
@@ -27,6 +27,8 @@ pub(super) struct Object {
     /// Its document in the text, in bytes.
     start: usize,
     end: usize,
+    /// Lines before it.
+    lines: usize,
     /// From the document to the object: `items` and a number for each list around it.
     inside: Vec<Step>,
 }
@@ -49,48 +51,50 @@ impl Object {
             (_, namespace) => namespace,
         }
     }
-
-    /// Places of the fields in the file's text.
-    pub(super) fn places(&self, text: &str) -> Places {
-        let document = text.get(self.start..self.end).unwrap_or_default();
-        let before = text.get(..self.start).unwrap_or_default();
-        Places {
-            spans: Spans::of(document),
-            lines: before.bytes().filter(|byte| *byte == b'\n').count(),
-            // A document of JSON may start within a line.
-            columns: before.rsplit('\n').next().map_or(0, |line| line.chars().count()),
-            inside: self.inside.clone(),
-        }
-    }
 }
 
-/// Where the fields of one object are.
+/// Finds the fields of objects in the text of their file. Objects that are asked for in order share the work for a
+/// document.
 #[derive(Debug)]
-pub(super) struct Places {
-    spans: Option<Spans>,
-    lines: usize,
-    columns: usize,
-    inside: Vec<Step>,
+pub(super) struct Locator<'t> {
+    text: &'t str,
+    /// The last document, by its start.
+    last: Option<(usize, Option<Spans>)>,
 }
 
-impl Places {
+impl<'t> Locator<'t> {
+    pub(super) fn new(text: &'t str) -> Self {
+        let text = without_mark(text);
+        Self { text, last: None }
+    }
+
     /// Where a person should look; the start of the document when the field cannot be found.
-    pub(super) fn find(&self, field: &FieldPath) -> yaml::Place {
-        let path = [self.inside.as_slice(), &field.0].concat();
-        let mut place = self.spans.as_ref().map_or(
-            yaml::Place {
-                line: 1,
-                column: 1,
-                width: 1,
-            },
-            |spans| spans.find(&path),
-        );
-        if place.line == 1 {
-            place.column += self.columns;
+    pub(super) fn find(&mut self, object: &Object, field: &FieldPath) -> Place {
+        if self.last.as_ref().is_none_or(|(start, _)| *start != object.start) {
+            let document = self.text.get(object.start..object.end).unwrap_or_default();
+            self.last = Some((object.start, Spans::of(document)));
         }
-        place.line += self.lines;
+        let start = Place {
+            line: 1,
+            column: 1,
+            width: 1,
+        };
+        let spans = self.last.as_ref().and_then(|(_, spans)| spans.as_ref());
+        let path = [object.inside.as_slice(), &field.0].concat();
+        let mut place = spans.map_or(start, |spans| spans.find(&path));
+        if place.line == 1 {
+            // A document of JSON may start within a line.
+            let before = self.text.get(..object.start).unwrap_or_default();
+            place.column += before.rsplit('\n').next().map_or(0, |line| line.chars().count());
+        }
+        place.line += object.lines;
         place
     }
+}
+
+/// The text without a byte order mark.
+fn without_mark(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
 }
 
 /// What a file holds.
@@ -102,14 +106,14 @@ pub(super) struct Manifest {
 
 /// Reads every object of a text.
 pub(super) fn read(text: &str) -> Manifest {
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let text = without_mark(text);
     let mut manifest = Manifest::default();
     // JSON first where it looks so: YAML is stricter about its escapes, and slower.
     if text.trim_start().starts_with('{') {
         match json::documents(text) {
             Ok(documents) => {
                 for document in documents {
-                    manifest.take(text, document);
+                    manifest.take(document);
                 }
                 return manifest;
             }
@@ -123,16 +127,21 @@ pub(super) fn read(text: &str) -> Manifest {
     let (documents, problems) = yaml::documents(text);
     manifest.problems = problems;
     for document in documents {
-        manifest.take(text, document);
+        manifest.take(document);
     }
     manifest
 }
 
 impl Manifest {
-    fn take(&mut self, text: &str, document: yaml::Document) {
-        let (start, end) = (document.start, document.end);
-        let line = || 1 + text.get(..start).unwrap_or_default().matches('\n').count();
-        let mut open = vec![(document.value, Vec::new())];
+    fn take(&mut self, document: yaml::Document) {
+        let yaml::Document {
+            value,
+            start,
+            end,
+            lines,
+            line,
+        } = document;
+        let mut open = vec![(value, Vec::new())];
         // Items come in their order: the last of the stack is the next.
         while let Some((value, inside)) = open.pop() {
             let (api_version, kind) = match head(&value) {
@@ -144,7 +153,7 @@ impl Manifest {
                         place => format!("{place}: {message}"),
                     };
                     self.problems.push(Problem {
-                        line: line(),
+                        line,
                         column: 1,
                         message,
                     });
@@ -154,7 +163,7 @@ impl Manifest {
             if is_list(&api_version, &kind, &value) {
                 if inside.len() >= 2 * MOST_NESTED {
                     self.problems.push(Problem {
-                        line: line(),
+                        line,
                         column: 1,
                         message: format!("more than {MOST_NESTED} lists inside of each other"),
                     });
@@ -175,6 +184,7 @@ impl Manifest {
                 value,
                 start,
                 end,
+                lines,
                 inside,
             });
         }

@@ -125,5 +125,3 @@ pub(super) fn print(
     Ok(())
 }
 
-#[cfg(test)]
-mod tests;

@@ -16,7 +16,7 @@ use std::{
 use super::{
     context::Context,
     files::{self, Found, Source},
-    manifest::{self, Manifest, Object},
+    manifest::{self, Locator, Manifest, Object},
     verdict::{Verdict, judge},
     yaml::Problem,
 };
@@ -186,8 +186,9 @@ fn check(file: String, loaded: Result<Loaded, Problem>, context: &Context, plan:
             return report;
         }
     };
+    let mut locator = Locator::new(&text);
     for object in &manifest.objects {
-        match judge(object, &text, context, &plan.options, plan.keep_defaulted) {
+        match judge(object, &mut locator, context, &plan.options, plan.keep_defaulted) {
             Some(verdict) => report.verdicts.push(verdict),
             None => report.ignored += 1,
         }

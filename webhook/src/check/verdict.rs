@@ -4,7 +4,11 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
-use super::{context::Context, manifest::Object, yaml::Place};
+use super::{
+    context::Context,
+    manifest::{Locator, Object},
+    yaml::Place,
+};
 use crate::{
     defaults::{Defaulted, default},
     finding::{Finding, Severity},
@@ -63,10 +67,10 @@ impl Verdict {
     }
 }
 
-/// Judges an object; none for a kind without rules. `text` is that of its file.
+/// Judges an object; none for a kind without rules.
 pub(super) fn judge(
     object: &Object,
-    text: &str,
+    locator: &mut Locator<'_>,
     context: &Context,
     options: &Options,
     keep_defaulted: bool,
@@ -86,20 +90,16 @@ pub(super) fn judge(
         old,
     };
     let (defaulted, findings) = review(&request, &object.value, context, options);
-    let places = (!findings.is_empty()).then(|| object.places(text));
-    let locate = |finding: Finding| {
-        let place = places.as_ref().map(|places| places.find(&finding.field));
-        Some(Located {
-            place: place?,
-            finding,
-        })
+    let locate = |finding: Finding| Located {
+        place: locator.find(object, &finding.field),
+        finding,
     };
     Some(Verdict {
         index: object.index,
         kind,
         namespace: object.metadata("namespace").to_owned(),
         name: object.metadata("name").to_owned(),
-        findings: findings.into_iter().filter_map(locate).collect(),
+        findings: findings.into_iter().map(locate).collect(),
         defaulted: keep_defaulted.then(|| defaulted.into_owned()),
     })
 }

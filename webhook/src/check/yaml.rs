@@ -25,6 +25,10 @@ pub(crate) struct Document {
     /// Where it starts and ends in the file, in bytes.
     pub(crate) start: usize,
     pub(crate) end: usize,
+    /// Lines of the file before `start`.
+    pub(crate) lines: usize,
+    /// Where its first node is, from 1.
+    pub(crate) line: usize,
 }
 
 /// What is wrong with a file, and where.
@@ -62,7 +66,7 @@ pub(crate) fn documents(text: &str) -> (Vec<Document>, Vec<Problem>) {
     let (mut start, mut lines) = (0, 0);
     // After an error the parser is lost; the next document is found by its marker.
     while let Some(rest) = text.get(start..) {
-        let Err((mut problem, seen)) = Reader::new(rest, start).read(&mut found) else {
+        let Err((mut problem, seen)) = Reader::new(rest, start, lines).read(&mut found) else {
             break;
         };
         problem.line += lines;
@@ -115,6 +119,8 @@ struct Reader<'t> {
     parser: Parser<'t, StrInput<'t>>,
     /// Of the text in its file, in bytes.
     offset: usize,
+    /// Lines before it.
+    lines: usize,
     frames: Vec<Frame>,
     anchors: HashMap<usize, (Value, usize)>,
     weight: usize,
@@ -123,10 +129,11 @@ struct Reader<'t> {
 }
 
 impl<'t> Reader<'t> {
-    fn new(text: &'t str, offset: usize) -> Self {
+    fn new(text: &'t str, offset: usize, lines: usize) -> Self {
         Self {
             parser: parser(text),
             offset,
+            lines,
             frames: Vec::new(),
             anchors: HashMap::new(),
             weight: 0,
@@ -137,7 +144,7 @@ impl<'t> Reader<'t> {
 
     /// Reads to the end or to the first error, which comes with the place in bytes that was reached.
     fn read(mut self, found: &mut Vec<Document>) -> Result<(), (Problem, usize)> {
-        let mut start = 0;
+        let (mut start, mut lines, mut line) = (0, 0, None);
         while let Some(next) = self.parser.next_event() {
             let (event, span) = next.map_err(|err| {
                 let marker = *err.marker();
@@ -150,15 +157,26 @@ impl<'t> Reader<'t> {
             })?;
             let place = span.start.byte_offset().unwrap_or_default();
             match event {
-                Event::DocumentStart(..) => start = place,
+                Event::DocumentStart(..) => {
+                    (start, lines, line) = (place, span.start.line().saturating_sub(1), None);
+                }
                 Event::DocumentEnd => {
                     self.anchors.clear();
                     if let Some(value) = self.root.take().filter(|value| !value.is_null()) {
                         let (start, end) = (self.offset + start, self.offset + place);
-                        found.push(Document { value, start, end });
+                        found.push(Document {
+                            value,
+                            start,
+                            end,
+                            lines: self.lines + lines,
+                            line: self.lines + line.unwrap_or(1),
+                        });
                     }
                 }
-                event => self.take(event, span).map_err(|problem| (problem, place))?,
+                event => {
+                    line.get_or_insert(span.start.line());
+                    self.take(event, span).map_err(|problem| (problem, place))?;
+                }
             }
         }
         Ok(())

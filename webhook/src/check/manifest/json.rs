@@ -24,6 +24,7 @@ thread_local! {
 pub(super) fn documents(text: &str) -> Result<Vec<Document>, Failed> {
     let mut stream = serde_json::Deserializer::from_str(text).into_iter::<Unique>();
     let mut found = Vec::new();
+    let (mut lines, mut counted) = (0, 0);
     loop {
         let start = stream.byte_offset();
         let skipped = text
@@ -32,11 +33,13 @@ pub(super) fn documents(text: &str) -> Result<Vec<Document>, Failed> {
         TWICE.set(false);
         match stream.next() {
             None => return Ok(found),
-            Some(Ok(Unique(value))) => found.push(Document {
-                value,
-                start: start + skipped,
-                end: stream.byte_offset(),
-            }),
+            Some(Ok(Unique(value))) => {
+                let (start, end) = (start + skipped, stream.byte_offset());
+                lines += text.get(counted..start).unwrap_or_default().matches('\n').count();
+                counted = start;
+                let line = lines + 1;
+                found.push(Document { value, start, end, lines, line });
+            }
             Some(Err(err)) if TWICE.get() => {
                 let message = err.to_string();
                 // The place is told apart from the text.

@@ -1,3 +1,5 @@
+use proptest::{collection::vec, prelude::*};
+
 use super::*;
 
 fn kinds(text: &str) -> Vec<(usize, Option<Kind>)> {
@@ -61,7 +63,7 @@ fn fields_inside_of_lists_are_found() {
     );
     let manifest = read(&text);
     let field = FieldPath(vec![Step::Key("spec".into()), Step::Key("predictor".into())]);
-    let place = manifest.objects[0].places(&text).find(&field);
+    let place = Locator::new(&text).find(&manifest.objects[0], &field);
     assert_eq!((place.line, place.column, place.width), (9, 5, 9));
 }
 
@@ -97,4 +99,41 @@ fn json_is_read_as_such_and_flow_style_as_yaml() {
         problem("{\"apiVersion\": \"v1\",\n \"kind\": \"Pod\", \"kind\": \"Pod\"}"),
         "2: the key `kind` is there twice"
     );
+}
+
+/// A manifest with some of its bytes exchanged, or no manifest at all.
+fn text() -> impl Strategy<Value = String> {
+    let exchanged = (vec((any::<usize>(), any::<u8>()), 0..8), any::<bool>()).prop_map(|(changes, json)| {
+        let base = if json {
+            r#"{"apiVersion":"v1","kind":"List","items":[{"apiVersion":"v1","kind":"Pod","x":[1,2.5,"\u00e9"]}]}"#.to_owned()
+        } else {
+            format!("---\n{SERVICE}metadata: &m {{name: a}}\nspec:\n  x: *m\n  <<: *m\n---\n- b\n...\n")
+        };
+        let mut bytes = base.into_bytes();
+        for (place, byte) in changes {
+            let place = place % bytes.len();
+            bytes[place] = byte;
+        }
+        String::from_utf8_lossy(&bytes).into_owned()
+    });
+    let bytes = vec(any::<u8>(), 0..200).prop_map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    prop_oneof![exchanged, bytes, "[-:{}\\[\\],&*<>|?!'\"# \n\ta-z0-9]{0,120}"]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2000))]
+
+    #[test]
+    fn no_text_makes_reading_panic(text in text()) {
+        let manifest = read(&text);
+        let lines = text.lines().count() + 1;
+        for problem in &manifest.problems {
+            prop_assert!(problem.line <= lines, "{problem:?}");
+        }
+        for object in &manifest.objects {
+            let field = FieldPath(vec![Step::Key("spec".to_owned()), Step::Index(0)]);
+            let place = Locator::new(&text).find(object, &field);
+            prop_assert!((1..=lines).contains(&place.line), "{place:?}");
+        }
+    }
 }

@@ -26,7 +26,8 @@ pub(super) fn print(
 ) -> io::Result<()> {
     let paint = Paint(style.color);
     for file in &report.files {
-        print_file(file, paint, out)?;
+        let lines = Lines::of(file);
+        print_file(file, &lines, paint, out)?;
         for problem in &file.problems {
             writeln!(
                 err,
@@ -57,7 +58,7 @@ pub(super) fn print(
     writeln!(out, "{}", summary(&Totals::of(report)))
 }
 
-fn print_file(file: &FileReport, paint: Paint, out: &mut impl Write) -> io::Result<()> {
+fn print_file(file: &FileReport, lines: &Lines<'_>, paint: Paint, out: &mut impl Write) -> io::Result<()> {
     for verdict in &file.verdicts {
         for located in &verdict.findings {
             let (finding, place) = (&located.finding, located.place);
@@ -77,7 +78,7 @@ fn print_file(file: &FileReport, paint: Paint, out: &mut impl Write) -> io::Resu
                 place.column,
                 paint.wrap(DIM, &verdict.title())
             )?;
-            let gutter = excerpt(file, place, color, paint, out)?;
+            let gutter = excerpt(lines, place, color, paint, out)?;
             for (name, text) in [("hint", &finding.hint), ("suppressed", &finding.suppressed)] {
                 if let Some(text) = text {
                     let equals = paint.wrap(BLUE, "=");
@@ -107,6 +108,20 @@ fn level(finding: &Finding) -> (&'static str, &'static str) {
     }
 }
 
+/// The lines of a file, found once.
+struct Lines<'t>(Vec<&'t str>);
+
+impl<'t> Lines<'t> {
+    fn of(file: &'t FileReport) -> Self {
+        Self(file.text.as_deref().map(str::lines).into_iter().flatten().collect())
+    }
+
+    /// By its number from 1.
+    fn get(&self, number: usize) -> Option<&'t str> {
+        self.0.get(number.checked_sub(1)?).copied()
+    }
+}
+
 /// The line with a caret; gives the width of the line number.
 fn excerpt(
     file: &FileReport,
@@ -116,13 +131,7 @@ fn excerpt(
     out: &mut impl Write,
 ) -> io::Result<usize> {
     let gutter = place.line.to_string().len();
-    let lines = file.text.as_deref().map(str::lines);
-    let Some(line) = place
-        .line
-        .checked_sub(1)
-        .and_then(|index| lines?.nth(index))
-        .filter(|line| !line.trim().is_empty())
-    else {
+    let Some(line) = lines.get(place.line).filter(|line| !line.trim().is_empty()) else {
         return Ok(gutter);
     };
     // Control characters could rewrite the terminal; a tab is as wide as one column here.
@@ -174,13 +183,7 @@ fn summary(totals: &Totals) -> String {
         (warnings, count(warnings, "warning")),
         (suppressed, format!("{suppressed} suppressed")),
         (ignored, format!("{ignored} of other kinds ignored")),
-        (
-            unreadable,
-            format!(
-                "{} that kept something from being read",
-                count(unreadable, "problem")
-            ),
-        ),
+        (unreadable, format!("{unreadable} unreadable")),
     ] {
         if number > 0 {
             parts.push(text);
