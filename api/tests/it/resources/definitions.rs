@@ -9,7 +9,16 @@ fn version(definition: &Value) -> &Value {
 }
 
 /// Kind, plural, short name, scope, version, whether status is a subresource.
-const UPSTREAM: [(Kind, &str, Option<&str>, &str, &str, bool); 9] = [
+type Names = (
+    Kind,
+    &'static str,
+    Option<&'static str>,
+    &'static str,
+    &'static str,
+    bool,
+);
+
+const UPSTREAM: [Names; 9] = [
     (
         Kind::InferenceService,
         "inferenceservices",
