@@ -20,7 +20,7 @@ use crate::support::SOON;
 
 use super::{complaint, config_map, printed, webhook_server::WebhookServer};
 
-/// A webhook for ConfigMaps of one namespace.
+/// A webhook for `ConfigMap`s of one namespace.
 fn webhook<'a>(
     kind: WebhookKind,
     name: &'a str,

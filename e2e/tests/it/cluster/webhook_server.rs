@@ -53,7 +53,7 @@ impl WebhookServer {
         let task = tokio::spawn(async move {
             axum::serve(tls, router)
                 .await
-                .expect("serving ends with the test")
+                .expect("serving ends with the test");
         });
         Self { url, task }
     }
