@@ -2,7 +2,7 @@
 
 use std::{
     env, fs,
-    os::unix::fs::PermissionsExt as _,
+    os::unix::fs::{PermissionsExt as _, symlink},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -26,11 +26,15 @@ fn programs(folder: &Path, name: &str, kubernetes: &str, etcd: &str) -> PathBuf 
             "kubectl" => format!("Client Version: v{kubernetes}"),
             _ => format!("Kubernetes v{kubernetes}"),
         };
-        let file = folder.join(program);
-        fs::write(&file, format!("#!/bin/sh\necho '{version}'\n")).expect("the file can be written");
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).expect("the file is ours");
+        self::program(&folder.join(program), &format!("echo '{version}'"));
     }
     folder
+}
+
+/// An executable shell script.
+fn program(file: &Path, text: &str) {
+    fs::write(file, format!("#!/bin/sh\n{text}\n")).expect("the file can be written");
+    fs::set_permissions(file, fs::Permissions::from_mode(0o755)).expect("the file is ours");
 }
 
 /// Runs the script where `path` comes first.
@@ -85,4 +89,92 @@ async fn one_program_may_be_enough() {
         "{}",
         done.stderr
     );
+}
+
+/// A folder with nothing but what the script itself calls, and a `go`.
+fn tools(folder: &Path, go: &str) -> PathBuf {
+    let tools = folder.join("tools");
+    fs::create_dir(&tools).expect("the folder can be made");
+    let path = env::var("PATH").expect("there is a PATH");
+    for tool in [
+        "bash", "chmod", "cut", "dirname", "flock", "mkdir", "mv", "rm", "sed", "sh", "sort",
+    ] {
+        let found = env::split_paths(&path)
+            .map(|folder| folder.join(tool))
+            .find(|file| file.is_file())
+            .unwrap_or_else(|| panic!("no {tool} in PATH"));
+        symlink(found, tools.join(tool)).expect("the link can be made");
+    }
+    program(&tools.join("go"), go);
+    tools
+}
+
+/// Runs the script with nothing but these tools and a cache beside them.
+async fn build(folder: &Path, tools: &Path) -> Finished {
+    let mut command = Command::new(process::root().join("scripts/kubernetes.sh"));
+    command
+        .env_remove("KUBEBUILDER_ASSETS")
+        .env("STOWAGE_CACHE", folder.join("cache"))
+        .env("PATH", tools);
+    process::finish(command).await.expect("the script runs")
+}
+
+/// Names of what is in the cache.
+fn cached(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder.join("cache")).expect("there is a cache");
+    let mut names: Vec<_> = entries
+        .map(|entry| {
+            entry
+                .expect("it can be listed")
+                .file_name()
+                .to_string_lossy()
+                .into_owned()
+        })
+        .collect();
+    names.sort();
+    names
+}
+
+#[tokio::test]
+async fn what_is_missing_is_built_once() {
+    let folder = TempDir::new().unwrap();
+    let log = folder.path().join("log");
+    // Called as `go build FLAGS -o FILE PACKAGE`.
+    let go = format!(
+        r#"while [ "$1" != -o ]; do shift; done; echo "$3" >> '{}'; : > "$2"; chmod +x "$2""#,
+        log.display()
+    );
+    let tools = tools(folder.path(), &go);
+    let (one, two) = tokio::join!(build(folder.path(), &tools), build(folder.path(), &tools));
+    for done in [&one, &two] {
+        assert_eq!(done.code, Some(0), "{}", done.stderr);
+        assert_eq!(one.stdout, done.stdout);
+    }
+    let assets = PathBuf::from(one.stdout.trim_end());
+    for program in [
+        "etcd",
+        "kube-apiserver",
+        "kube-controller-manager",
+        "kube-scheduler",
+        "kubectl",
+    ] {
+        assert!(assets.join(program).is_file(), "{program}");
+    }
+    let built = fs::read_to_string(&log).unwrap();
+    assert_eq!(built.lines().count(), 5, "{built}");
+    // The cache of compiled packages is gone.
+    let name = assets.file_name().unwrap().to_string_lossy().into_owned();
+    assert!(name.starts_with("kubernetes-1."), "{name}");
+    assert_eq!(cached(folder.path()), [name.clone(), format!("{name}.lock")]);
+}
+
+#[tokio::test]
+async fn a_build_that_fails_leaves_nothing() {
+    let folder = TempDir::new().unwrap();
+    let tools = tools(folder.path(), "echo 'the proxy is down' >&2; exit 1");
+    let done = build(folder.path(), &tools).await;
+    assert_eq!((done.code, done.stdout.as_str()), (Some(1), ""));
+    assert!(done.stderr.contains("the proxy is down"), "{}", done.stderr);
+    assert!(done.stderr.contains("etcd could not be built"), "{}", done.stderr);
+    assert!(!cached(folder.path()).iter().any(|name| name.contains("build")));
 }
