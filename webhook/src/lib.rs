@@ -16,6 +16,7 @@ pub mod certs;
 pub mod config;
 pub mod defaults;
 pub mod finding;
+pub mod health;
 mod names;
 mod node;
 pub mod patch;
