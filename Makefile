@@ -1,6 +1,6 @@
 # A thin front door: the work is in scripts/ and in the crates.
 
-.PHONY: help test fmt clippy deny fuzz models bench
+.PHONY: help test fmt clippy deny fuzz models manifests bench
 
 help:
 	@echo "make test    everything that must hold: format, lints, dependencies, builds, tests, 30 s of each fuzz target"
@@ -9,6 +9,7 @@ help:
 	@echo "make deny    bans, licenses and sources of the dependencies"
 	@echo "make fuzz    fuzz targets, FUZZ_SECONDS each (30)"
 	@echo "make models  train the example models again"
+	@echo "make manifests  write the definitions of the custom resources again"
 	@echo "make bench   the router beside haproxy and nginx, then its parts; in release; prints tables"
 
 test:
@@ -29,6 +30,9 @@ fuzz:
 
 models:
 	$$(scripts/venv.sh examples/requirements.txt)/bin/python examples/make_models.py
+
+manifests:
+	cargo run -p api --features manifests --bin manifests -- manifests/crds
 
 bench:
 	scripts/bench.sh

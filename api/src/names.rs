@@ -1,5 +1,10 @@
 //! Ports, headers, methods and environment names. Source: `ModelMesh` and its runtime adapters, unless said otherwise.
 
+pub mod annotations;
+pub mod config;
+pub mod containers;
+pub mod labels;
+
 /// Default ports.
 pub mod ports {
     /// gRPC: inference, management, health, reflection.

@@ -31,7 +31,7 @@ pub struct ClusterStorageContainer {
     pub metadata: ObjectMeta,
     /// The container and its URIs.
     #[serde(default, deserialize_with = "null_is_empty")]
-    #[schemars(required)]
+    #[schemars(!default)]
     pub spec: StorageContainerSpec,
     /// Whether it is switched off.
     pub disabled: Option<bool>,

@@ -16,6 +16,12 @@ use super::{Object, StringMap};
 /// How a node passes a call on.
 pub const ROUTER_TYPES: [&str; 4] = ["Sequence", "Splitter", "Ensemble", "Switch"];
 
+/// Most nodes of a graph: a bound that lets the API server accept rules on steps, far above what people write. KServe
+/// hands a graph to its router as one argument, of which Linux takes 128 KiB.
+pub const MAX_NODES: u32 = 1000;
+/// Most steps of a node; see [`MAX_NODES`].
+pub const MAX_STEPS: u32 = 500;
+
 /// Name of the node that calls enter by.
 pub const ROOT_NODE: &str = "root";
 
@@ -38,7 +44,7 @@ pub const ROOT_NODE: &str = "root";
 #[serde(rename_all = "camelCase")]
 pub struct InferenceGraphSpec {
     /// Nodes by name; calls enter by `root`.
-    #[schemars(required)]
+    #[schemars(required, extend("maxProperties" = MAX_NODES))]
     pub nodes: Option<BTreeMap<String, GraphNode>>,
     /// Amounts of the router's container.
     pub resources: Option<ResourceRequirements>,
@@ -97,6 +103,7 @@ pub struct GraphNode {
     #[schemars(required, extend("enum" = ROUTER_TYPES))]
     pub router_type: Option<String>,
     /// Where calls are passed on to.
+    #[schemars(extend("maxItems" = MAX_STEPS))]
     pub steps: Option<Vec<GraphStep>>,
     /// Fields that are not named here.
     #[serde(flatten)]

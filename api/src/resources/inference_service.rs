@@ -18,7 +18,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_with::skip_serializing_none;
 
-use super::{Object, null_is_empty};
+use super::{Object, is_empty, null_is_empty};
+
+/// Most canaries: a bound that lets the API server accept rules on them. Each is a workload of its own, and not more
+/// than a hundred can have a part of the traffic.
+pub const MAX_CANARIES: u32 = 100;
 
 /// A model or program that answers inference calls, with what stands before it and what explains it.
 #[skip_serializing_none]
@@ -44,15 +48,15 @@ use super::{Object, null_is_empty};
 )]
 pub struct InferenceServiceSpec {
     /// What answers.
-    #[serde(default, deserialize_with = "null_is_empty")]
-    #[schemars(required)]
+    #[serde(default, deserialize_with = "null_is_empty", skip_serializing_if = "is_empty")]
+    #[schemars(!default)]
     pub predictor: Predictor,
     /// What changes requests before the predictor and responses after it.
     pub transformer: Option<Transformer>,
     /// What explains answers.
     pub explainer: Option<Explainer>,
     /// Further predictors that get a part of the traffic.
-    #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
+    #[schemars(extend("x-kubernetes-list-type" = "atomic", "maxItems" = MAX_CANARIES))]
     pub canary: Option<Vec<Canary>>,
     /// Fields that are not named here.
     #[serde(flatten)]
@@ -65,8 +69,8 @@ pub struct InferenceServiceSpec {
 #[serde(rename_all = "camelCase")]
 pub struct Canary {
     /// What answers.
-    #[serde(default, deserialize_with = "null_is_empty")]
-    #[schemars(required)]
+    #[serde(default, deserialize_with = "null_is_empty", skip_serializing_if = "is_empty")]
+    #[schemars(!default)]
     pub predictor: Predictor,
     /// Its part of the traffic, 0 to 100.
     #[schemars(required, range(min = 0, max = 100))]

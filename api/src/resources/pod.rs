@@ -18,6 +18,7 @@ pub struct PodSpec {
     /// Volumes that containers can mount.
     pub volumes: Option<Vec<Volume>>,
     /// Labels that a node must have.
+    #[schemars(extend("x-kubernetes-map-type" = "atomic"))]
     pub node_selector: Option<StringMap>,
     /// Which nodes and pods are preferred or required beside it.
     pub affinity: Option<Object>,
@@ -45,7 +46,7 @@ pub struct PodSpec {
     pub resources: Option<ResourceRequirements>,
     /// Devices that containers can use.
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
-    pub resource_claims: Option<Vec<Named>>,
+    pub resource_claims: Option<Vec<ResourceClaim>>,
     /// Security settings of all containers.
     pub security_context: Option<Object>,
     /// Whether the node's network is used.
@@ -96,7 +97,7 @@ pub struct PodSpec {
     pub os: Option<Object>,
     /// What must be removed before the pod is scheduled.
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
-    pub scheduling_gates: Option<Vec<Named>>,
+    pub scheduling_gates: Option<Vec<SchedulingGate>>,
     /// Fields that are not named here.
     #[serde(flatten)]
     pub rest: Object,
@@ -163,7 +164,8 @@ pub struct Container {
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["mountPath"]))]
     pub volume_mounts: Option<Vec<VolumeMount>>,
     /// Block devices and where they appear.
-    pub volume_devices: Option<Vec<Object>>,
+    #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["devicePath"]))]
+    pub volume_devices: Option<Vec<VolumeDevice>>,
     /// Restarted when it fails.
     pub liveness_probe: Option<Object>,
     /// Gets requests while it succeeds.
@@ -294,6 +296,22 @@ pub struct VolumeMount {
     pub rest: Object,
 }
 
+/// Where a block device appears in a container.
+#[skip_serializing_none]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct VolumeDevice {
+    /// The volume claim's name in the pod.
+    #[schemars(required)]
+    pub name: Option<String>,
+    /// Path in the container.
+    #[schemars(required)]
+    pub device_path: Option<String>,
+    /// Fields that are not named here.
+    #[serde(flatten)]
+    pub rest: Object,
+}
+
 /// A volume; its source is kept as it is.
 #[skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -306,14 +324,45 @@ pub struct Volume {
     pub source: Object,
 }
 
-/// Something that is told apart by its name, and kept as it is beyond that.
+/// A device that containers can use.
 #[skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Named {
-    /// Name, unique in the list.
+#[serde(rename_all = "camelCase")]
+pub struct ResourceClaim {
+    /// Name, by which containers refer to it.
     #[schemars(required)]
     pub name: Option<String>,
-    /// The rest of it.
+    /// ResourceClaim of the same namespace.
+    pub resource_claim_name: Option<String>,
+    /// ResourceClaimTemplate that a claim is made from.
+    pub resource_claim_template_name: Option<String>,
+    /// Fields that are not named here.
+    #[serde(flatten)]
+    pub rest: Object,
+}
+
+/// Use of one of the pod's `resourceClaims`.
+#[skip_serializing_none]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ClaimUse {
+    /// Name of the claim.
+    #[schemars(required)]
+    pub name: Option<String>,
+    /// Part of the claim.
+    pub request: Option<String>,
+    /// Fields that are not named here.
+    #[serde(flatten)]
+    pub rest: Object,
+}
+
+/// What must be removed before a pod is scheduled.
+#[skip_serializing_none]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SchedulingGate {
+    /// Name.
+    #[schemars(required)]
+    pub name: Option<String>,
+    /// Fields that are not named here.
     #[serde(flatten)]
     pub rest: Object,
 }
@@ -332,7 +381,17 @@ pub struct TopologySpreadConstraint {
     /// How far places may differ in pods.
     #[schemars(required)]
     pub max_skew: Option<i32>,
-    /// The rest of it.
+    /// Fewest places.
+    pub min_domains: Option<i32>,
+    /// Pods that are counted.
+    pub label_selector: Option<Object>,
+    /// Labels whose values pods must share to be counted.
+    pub match_label_keys: Option<Vec<String>>,
+    /// Whether nodes that the affinity excludes are counted.
+    pub node_affinity_policy: Option<String>,
+    /// Whether nodes with taints are counted.
+    pub node_taints_policy: Option<String>,
+    /// Fields that are not named here.
     #[serde(flatten)]
     pub rest: Object,
 }
@@ -362,7 +421,7 @@ pub struct ResourceRequirements {
     pub requests: Option<Amounts>,
     /// Devices from the pod's `resourceClaims`.
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
-    pub claims: Option<Vec<Named>>,
+    pub claims: Option<Vec<ClaimUse>>,
     /// Fields that are not named here.
     #[serde(flatten)]
     pub rest: Object,

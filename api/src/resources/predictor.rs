@@ -117,7 +117,7 @@ pub struct PredictorRuntime {
     pub rest: Object,
 }
 
-/// What a Predictor has become. The definition gives a new object the values of [`PredictorStatus::initial`].
+/// What a Predictor has become.
 #[skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -152,7 +152,7 @@ pub struct PredictorStatus {
 }
 
 impl PredictorStatus {
-    /// What a new Predictor shows.
+    /// What a new Predictor shows; the definition has it as default.
     pub fn initial() -> Self {
         Self {
             available: Some(false),

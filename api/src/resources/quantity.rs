@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// What the API server accepts as a quantity (`k8s.io/apimachinery/pkg/api/resource`).
-const PATTERN: &str = r"^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$";
+pub(super) const PATTERN: &str = r"^(\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))(([KMGTPE]i)|[numkMGTPE]|([eE](\+|-)?(([0-9]+(\.[0-9]*)?)|(\.[0-9]+))))?$";
 
 /// Nano units in one: the finest step that Kubernetes knows.
 const NANO: i128 = 1_000_000_000;
@@ -101,7 +101,9 @@ fn parse(text: &str) -> Option<i128> {
         value = value.checked_mul(10)?.checked_add(i128::from(digit - b'0'))?;
     }
     value = value.checked_mul(1_i128.checked_shl(binary)?)?;
-    let exponent = decimal + 9 - i32::try_from(fraction.len()).ok()?;
+    let exponent = decimal
+        .checked_add(9)?
+        .checked_sub(i32::try_from(fraction.len()).ok()?)?;
     let power = 10_i128.checked_pow(exponent.unsigned_abs());
     let value = if value == 0 {
         0
@@ -179,6 +181,7 @@ mod tests {
             json!("é"),
             json!("."),
             json!("9e99999"),
+            json!("1e2147483647"),
         ] {
             assert!(Quantity(value.clone()).nanos().is_err(), "{value}");
         }

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_with::skip_serializing_none;
 
-use super::pod::{Container, EnvVar, LocalReference, Named, Volume};
+use super::pod::{Container, EnvVar, LocalReference, ResourceClaim, Volume};
 use super::status::Condition;
 use super::{Object, StringMap};
 
@@ -154,7 +154,7 @@ pub struct RuntimePodSpec {
     pub scheduler_name: Option<String>,
     /// Devices that containers can use.
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
-    pub resource_claims: Option<Vec<Named>>,
+    pub resource_claims: Option<Vec<ResourceClaim>>,
     /// Fields that are not named here.
     #[serde(flatten)]
     pub rest: Object,

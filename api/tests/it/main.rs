@@ -2,3 +2,5 @@
 
 mod bytes;
 mod numbers;
+#[cfg(feature = "resources")]
+mod resources;

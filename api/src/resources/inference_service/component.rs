@@ -8,7 +8,7 @@ use super::super::pod::PodSpec;
 use super::super::{Object, StringMap};
 use super::autoscaling::AutoScaling;
 use super::predictor::ArtExplainer;
-use super::storage::{LoggerStorage, StorageUri};
+use super::storage::{LoggerStorage, MAX_STORAGE_URIS, StorageUri};
 
 /// Metrics that `scaleMetric` can name.
 pub const SCALE_METRICS: [&str; 4] = ["cpu", "memory", "concurrency", "rps"];
@@ -152,7 +152,7 @@ impl JsonSchema for IntOrString {
 #[serde(rename_all = "camelCase")]
 pub struct Transformer {
     /// Files for the transformer, each with its place in the container.
-    #[schemars(length(min = 1), extend("x-kubernetes-list-type" = "atomic"))]
+    #[schemars(length(min = 1), extend("x-kubernetes-list-type" = "atomic", "maxItems" = MAX_STORAGE_URIS))]
     pub storage_uris: Option<Vec<StorageUri>>,
     /// Scaling, logging and batching.
     #[serde(flatten)]
@@ -170,7 +170,7 @@ pub struct Explainer {
     /// Explainer of the Adversarial Robustness Toolbox.
     pub art: Option<ArtExplainer>,
     /// Files for the explainer, each with its place in the container.
-    #[schemars(length(min = 1), extend("x-kubernetes-list-type" = "atomic"))]
+    #[schemars(length(min = 1), extend("x-kubernetes-list-type" = "atomic", "maxItems" = MAX_STORAGE_URIS))]
     pub storage_uris: Option<Vec<StorageUri>>,
     /// Scaling, logging and batching.
     #[serde(flatten)]

@@ -7,7 +7,7 @@ use serde_with::skip_serializing_none;
 use super::super::pod::{Container, PodSpec};
 use super::super::{Object, StringMap};
 use super::component::ComponentExtension;
-use super::storage::{Confidential, ModelStorage, StorageUri};
+use super::storage::{Confidential, MAX_STORAGE_URIS, ModelStorage, StorageUri};
 
 /// Names of the older framework blocks, in the order in which KServe turns them into `model`.
 pub const FRAMEWORKS: [&str; 10] = [
@@ -54,7 +54,7 @@ pub struct Predictor {
     /// Old form of `model` with format `paddle`.
     pub paddle: Option<PredictorExtension>,
     /// Several sources of model files, each with its place in the container.
-    #[schemars(length(min = 1), extend("x-kubernetes-list-type" = "atomic"))]
+    #[schemars(length(min = 1), extend("x-kubernetes-list-type" = "atomic", "maxItems" = MAX_STORAGE_URIS))]
     pub storage_uris: Option<Vec<StorageUri>>,
     /// ClusterStorageContainer that fetches the files, instead of the one that the URI selects.
     pub storage_container_name: Option<String>,

@@ -6,6 +6,10 @@ use serde_with::skip_serializing_none;
 
 use super::super::{Object, StringMap};
 
+/// Most sources of files of a component: a bound that lets the API server accept rules on them, far above what one pod
+/// can fetch.
+pub const MAX_STORAGE_URIS: u32 = 1000;
+
 /// Files of a model and their place in the container.
 #[skip_serializing_none]
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
