@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Value};
 
-use api::resources::Quantity;
+use api::{names::config::STORAGE_SECRET, resources::Quantity};
 
 /// Where a model is deployed to when the object does not say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -94,8 +94,6 @@ impl Default for Config {
         }
     }
 }
-
-const STORAGE_SECRET: &str = "storage-config";
 
 /// Why the `ConfigMap` cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

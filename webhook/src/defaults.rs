@@ -17,6 +17,7 @@ use crate::{
         service::{Component, Role, Service, blocks},
         sink::{Findings, Review},
     },
+    runtime_defaults::assumed_protocol,
     snapshot::{Freshness, Part, Snapshot},
 };
 
@@ -48,7 +49,7 @@ pub fn default(request: &Request<'_>, snapshot: &Snapshot, options: &Options) ->
     }
     let review = Review {
         request: *request,
-        object: root,
+        root: object,
         snapshot,
         options,
     };
@@ -153,9 +154,9 @@ impl Defaulting<'_> {
         }
         let mut members = members.clone();
         members.insert("modelFormat".to_owned(), json!({"name": framework}));
-        let v2 = matches!(framework, "triton" | "onnx" | "huggingface");
-        if v2 && !block.at("protocolVersion").exists() {
-            members.insert("protocolVersion".to_owned(), json!("v2"));
+        if let Some(protocol) = assumed_protocol(framework).filter(|_| !block.at("protocolVersion").exists())
+        {
+            members.insert("protocolVersion".to_owned(), json!(protocol));
         }
         patch.remove(PREDICTOR, framework);
         let current = predictor.object().and_then(|members| members.get("model"));
@@ -191,7 +192,7 @@ impl Defaulting<'_> {
         match component.role {
             // Upstream leaves a predictor alone in ModelMesh mode, and one with two servers.
             Role::Predictor => {
-                let named = |node: &Node<'_>| node.at("name").str() == Some(names::KSERVE_CONTAINER);
+                let named = |node: &Node<'_>| node.at("name").str() == Some(names::containers::KSERVE);
                 !self.service.model_mesh()
                     && blocks(node).next().is_none()
                     && node.at("containers").items().filter(named).count() <= 1

@@ -23,6 +23,7 @@ pub mod patch;
 pub mod review;
 pub mod rules;
 pub mod run;
+pub mod runtime_defaults;
 pub mod select;
 pub mod serve;
 pub mod server;

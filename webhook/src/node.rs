@@ -73,8 +73,12 @@ impl<'a> Node<'a> {
         self.value.as_str().unwrap_or_default()
     }
 
+    /// The whole number, which may be written as `1.0`: the API server takes that for `1`.
     pub(crate) fn int(&self) -> Option<i64> {
-        self.value.as_i64()
+        let Value::Number(number) = self.value else {
+            return None;
+        };
+        number.as_i64().or_else(|| whole(number.as_f64()?))
     }
 
     pub(crate) fn bool(&self) -> Option<bool> {
@@ -145,4 +149,14 @@ impl<'a> Node<'a> {
     pub(crate) fn hash_all(&self, state: &mut impl Hasher) {
         self.value.hash(state);
     }
+}
+
+/// The whole number that a float is, if it is one that floats keep exactly.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "in the range where floats are exact"
+)]
+fn whole(float: f64) -> Option<i64> {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    (float.fract() == 0.0 && float.abs() <= EXACT).then_some(float as i64)
 }

@@ -41,14 +41,14 @@ pub struct PatchError {
 /// Applies `patch` to `document`. On error the operations before the failing one have been applied.
 pub fn apply(document: &mut Value, patch: &[PatchOperation]) -> Result<(), PatchError> {
     for (index, operation) in patch.iter().enumerate() {
-        let (path, value, must_exist) = match operation {
+        let (place, value, must_exist) = match operation {
             PatchOperation::Add { path, value } => (path, Some(value), false),
             PatchOperation::Replace { path, value } => (path, Some(value), true),
             PatchOperation::Remove { path } => (path, None, true),
         };
-        apply_one(document, path, value, must_exist).ok_or_else(|| PatchError {
+        apply_one(document, place, value, must_exist).ok_or_else(|| PatchError {
             index,
-            path: path.clone(),
+            path: place.clone(),
         })?;
     }
     Ok(())

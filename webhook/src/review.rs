@@ -2,6 +2,9 @@
 
 use serde_json::Value;
 
+/// The kinds that have rules.
+pub use api::resources::Kind;
+
 /// The admission verbs that rules know. `CONNECT` never reaches them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Operation {
@@ -11,97 +14,6 @@ pub enum Operation {
     Update,
     /// The object is to go; only caches that are in use object to that.
     Delete,
-}
-
-/// The kinds that have rules.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Kind {
-    /// `serving.kserve.io/v1beta1`, namespaced.
-    InferenceService,
-    /// `serving.kserve.io/v1alpha1`, namespaced.
-    ServingRuntime,
-    /// `serving.kserve.io/v1alpha1`, cluster scope.
-    ClusterServingRuntime,
-    /// `serving.kserve.io/v1alpha1`, namespaced; ModelMesh Serving's older way to declare a model.
-    Predictor,
-    /// `serving.kserve.io/v1alpha1`, namespaced.
-    TrainedModel,
-    /// `serving.kserve.io/v1alpha1`, namespaced.
-    InferenceGraph,
-    /// `serving.kserve.io/v1alpha1`, cluster scope.
-    LocalModelCache,
-    /// `serving.kserve.io/v1alpha1`, namespaced.
-    LocalModelNamespaceCache,
-    /// `serving.kserve.io/v1alpha1`, cluster scope.
-    ClusterStorageContainer,
-}
-
-impl Kind {
-    /// Every kind, in the order in which documents list them.
-    pub const ALL: [Self; 9] = [
-        Self::InferenceService,
-        Self::ServingRuntime,
-        Self::ClusterServingRuntime,
-        Self::Predictor,
-        Self::TrainedModel,
-        Self::InferenceGraph,
-        Self::LocalModelCache,
-        Self::LocalModelNamespaceCache,
-        Self::ClusterStorageContainer,
-    ];
-
-    /// The name as in the field `kind`.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::InferenceService => "InferenceService",
-            Self::ServingRuntime => "ServingRuntime",
-            Self::ClusterServingRuntime => "ClusterServingRuntime",
-            Self::Predictor => "Predictor",
-            Self::TrainedModel => "TrainedModel",
-            Self::InferenceGraph => "InferenceGraph",
-            Self::LocalModelCache => "LocalModelCache",
-            Self::LocalModelNamespaceCache => "LocalModelNamespaceCache",
-            Self::ClusterStorageContainer => "ClusterStorageContainer",
-        }
-    }
-
-    /// The name in URLs and in webhook configurations.
-    pub const fn plural(self) -> &'static str {
-        match self {
-            Self::InferenceService => "inferenceservices",
-            Self::ServingRuntime => "servingruntimes",
-            Self::ClusterServingRuntime => "clusterservingruntimes",
-            Self::Predictor => "predictors",
-            Self::TrainedModel => "trainedmodels",
-            Self::InferenceGraph => "inferencegraphs",
-            Self::LocalModelCache => "localmodelcaches",
-            Self::LocalModelNamespaceCache => "localmodelnamespacecaches",
-            Self::ClusterStorageContainer => "clusterstoragecontainers",
-        }
-    }
-
-    /// Group and version of the objects that the rules are about.
-    pub const fn api_version(self) -> &'static str {
-        match self {
-            Self::InferenceService => "serving.kserve.io/v1beta1",
-            _ => "serving.kserve.io/v1alpha1",
-        }
-    }
-
-    /// Whether objects of the kind live in a namespace.
-    pub const fn namespaced(self) -> bool {
-        !matches!(
-            self,
-            Self::ClusterServingRuntime | Self::LocalModelCache | Self::ClusterStorageContainer
-        )
-    }
-
-    /// The kind that `apiVersion` and `kind` of an object name, if it has rules.
-    pub fn of(api_version: &str, kind: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|known| known.name() == kind && known.api_version() == api_version)
-    }
 }
 
 /// Whose verdicts are given.

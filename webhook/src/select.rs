@@ -88,10 +88,8 @@ impl fmt::Display for Objection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Disabled => f.write_str("is disabled"),
-            Self::MultiModel { offered: true } => f.write_str("is for ModelMesh (`multiModel: true`)"),
-            Self::MultiModel { offered: false } => {
-                f.write_str("is not for ModelMesh (`multiModel` is not true)")
-            }
+            Self::MultiModel { offered: true } => f.write_str("is for ModelMesh"),
+            Self::MultiModel { offered: false } => f.write_str("is not for ModelMesh"),
             Self::Format { near: Some(near) } => write!(f, "lists the format as `{near}`; case matters"),
             Self::Format { near: None } => f.write_str("does not list the format"),
             Self::Version { offered } => {
@@ -107,16 +105,16 @@ impl fmt::Display for Objection {
                 assumed,
                 offered,
             } => {
-                write!(
-                    f,
-                    "speaks {}, not `{wanted}`",
-                    suggest::list(offered.iter().map(String::as_str))
-                )?;
-                if *assumed {
-                    f.write_str(" (assumed, since `protocolVersion` is not set)")
+                let assumed = if *assumed {
+                    " (assumed, since `protocolVersion` is not set)"
                 } else {
-                    Ok(())
+                    ""
+                };
+                if offered.is_empty() {
+                    return write!(f, "lists no protocol, so not `{wanted}`{assumed}");
                 }
+                let offered = suggest::list(offered.iter().map(String::as_str));
+                write!(f, "speaks {offered}, not `{wanted}`{assumed}")
             }
             Self::Workers { offered: true } => {
                 f.write_str("is for models that span nodes (it has a `workerSpec`)")
@@ -144,28 +142,35 @@ impl<'s> Selection<'s> {
     }
 }
 
-/// One line for each runtime that lists the format, best first: what is wrong with it, or that it would do.
+/// Every runtime that lists the format, best first: what is wrong with it, or that it would do.
 impl fmt::Display for Selection<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const SHOWN: usize = 8;
-        let mut separator = "";
-        for (position, runtime) in self.candidates.iter().enumerate().take(SHOWN) {
-            let verdict = if position == 0 { "is chosen" } else { "would do" };
-            write!(f, "{separator}`{}` {verdict}", runtime.name)?;
-            separator = "; ";
+        f.write_str(&self.explain(usize::MAX))
+    }
+}
+
+impl Selection<'_> {
+    /// The same in one line, for at most so many runtimes. Those with the fewest objections come first.
+    pub fn explain(&self, most: usize) -> String {
+        let fitting = self.candidates.iter().enumerate().map(|(position, runtime)| {
+            format!(
+                "`{}` {}",
+                runtime.name,
+                if position == 0 { "is chosen" } else { "would do" }
+            )
+        });
+        let mut rejected: Vec<_> = self.rejected.iter().collect();
+        rejected.sort_by_key(|(_, objections)| objections.len());
+        let rejected = rejected.into_iter().map(|(runtime, objections)| {
+            let objections: Vec<String> = objections.iter().map(ToString::to_string).collect();
+            format!("`{}` {}", runtime.name, objections.join(" and "))
+        });
+        let mut parts: Vec<String> = fitting.chain(rejected).take(most).collect();
+        let more = self.looked_at.saturating_sub(parts.len());
+        if more > 0 {
+            parts.push(format!("{more} more"));
         }
-        for (runtime, objections) in self.rejected.iter().take(SHOWN) {
-            write!(f, "{separator}`{}` ", runtime.name)?;
-            for (position, objection) in objections.iter().enumerate() {
-                write!(f, "{}{objection}", if position == 0 { "" } else { " and " })?;
-            }
-            separator = "; ";
-        }
-        let told = self.candidates.len().min(SHOWN) + self.rejected.len().min(SHOWN);
-        match self.looked_at.saturating_sub(told) {
-            0 => Ok(()),
-            more => write!(f, "{separator}{more} more"),
-        }
+        parts.join("; ")
     }
 }
 
@@ -331,7 +336,7 @@ pub(crate) fn known_formats<'s>(namespace: &str, snapshot: &'s Snapshot) -> Vec<
     let mut formats: Vec<&str> = namespaced
         .into_iter()
         .chain([&*snapshot.cluster_runtimes])
-        .flat_map(|scope| scope.formats())
+        .flat_map(super::snapshot::Runtimes::formats)
         .collect();
     formats.sort_unstable();
     formats.dedup();
@@ -344,7 +349,7 @@ pub(crate) fn known_names<'s>(namespace: &str, snapshot: &'s Snapshot) -> Vec<&'
     let mut names: Vec<&str> = namespaced
         .into_iter()
         .chain([&*snapshot.cluster_runtimes])
-        .flat_map(|scope| scope.names())
+        .flat_map(super::snapshot::Runtimes::names)
         .collect();
     names.sort_unstable();
     names.dedup();

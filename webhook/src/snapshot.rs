@@ -9,12 +9,8 @@ use std::{
 };
 
 use regex::Regex;
-use serde_json::Value;
 
-use crate::{
-    config::{Config, ConfigError},
-    node::Node,
-};
+use crate::{config::Config, node::Node};
 
 mod runtime;
 

@@ -1,28 +1,6 @@
 //! "Did you mean": the known word that is likely meant by an unknown one.
 
-/// Longer words are no slips, and comparing them would cost.
-const LONGEST: usize = 64;
-
-/// The candidate nearest to `word`, ignoring case, if it is near enough to be a slip: one edit for every three
-/// letters, and no more than three.
-pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    if word.len() > LONGEST {
-        return None;
-    }
-    let word = word.to_ascii_lowercase();
-    let budget = (word.chars().count() / 3).clamp(1, 3);
-    candidates
-        .into_iter()
-        .map(|candidate| {
-            (
-                strsim::osa_distance(&word, &candidate.to_ascii_lowercase()),
-                candidate,
-            )
-        })
-        .filter(|(distance, _)| *distance <= budget)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
-}
+pub(crate) use api::resources::schema::nearest;
 
 /// The hint for an unknown word: the nearest known one, or the list of what is known.
 pub(crate) fn hint<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str> + Clone) -> Option<String> {
@@ -51,12 +29,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slips_are_found_and_other_words_are_not() {
+    fn a_hint_names_the_near_word_or_all_of_them() {
         let formats = ["sklearn", "xgboost", "onnx"];
-        assert_eq!(nearest("skleran", formats), Some("sklearn"));
-        assert_eq!(nearest("SKLearn", formats), Some("sklearn"));
-        assert_eq!(nearest("onx", formats), Some("onnx"));
-        assert_eq!(nearest("pytorch", formats), None);
+        assert_eq!(
+            hint("skleran", formats).as_deref(),
+            Some("did you mean `sklearn`?")
+        );
+        assert_eq!(
+            hint("pytorch", formats).as_deref(),
+            Some("known are `sklearn`, `xgboost` and `onnx`")
+        );
+        assert_eq!(hint("pytorch", []), None);
     }
 
     #[test]

@@ -5,7 +5,6 @@ use serde_json::Value;
 use crate::{
     defaults::default,
     finding::{Finding, Severity},
-    node::Node,
     patch,
     review::{Kind, Operation, Options, Request},
     rules::{
@@ -29,16 +28,18 @@ pub fn validate(request: &Request<'_>, snapshot: &Snapshot, options: &Options) -
     };
     let review = Review {
         request: *request,
-        object: Node::root(object.unwrap_or(&missing)),
+        root: object.unwrap_or(&missing),
         snapshot,
         options,
     };
     let mut out = Findings::new(review);
     look(review, &mut out);
-    if options.ratchet && request.operation == Operation::Update && out.list.iter().any(Finding::denies) {
-        if let Some(old) = request.old {
-            ratchet(old, &mut out);
-        }
+    if options.ratchet
+        && request.operation == Operation::Update
+        && out.list.iter().any(Finding::denies)
+        && let Some(old) = request.old
+    {
+        ratchet(old, &mut out);
     }
     if options.suppressions {
         suppress::apply(&review.metadata().at("annotations"), &mut out);
@@ -119,7 +120,7 @@ fn ratchet(old: &Value, out: &mut Findings<'_>) {
     };
     let review = Review {
         request,
-        object: Node::root(&stored),
+        root: &stored,
         ..review
     };
     let mut known = Findings::new(review);

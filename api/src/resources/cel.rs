@@ -60,14 +60,22 @@ const MODELS: &[&str] = &[
 pub static RULES: &[Rule] = &[
     Rule {
         id: "IS-V01",
-        kinds: &[Kind::InferenceService, Kind::InferenceGraph],
+        kinds: SERVICE,
         paths: &[""],
         rule: "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
         message: "metadata.name must be lower-case letters, digits and `-`, begin with a letter and end with a letter or digit",
         field: None,
     },
     Rule {
-        id: "IS-V04",
+        id: "IG-V01",
+        kinds: &[Kind::InferenceGraph],
+        paths: &[""],
+        rule: "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
+        message: "metadata.name must be lower-case letters, digits and `-`, begin with a letter and end with a letter or digit",
+        field: None,
+    },
+    Rule {
+        id: "IS-V04a",
         kinds: SERVICE,
         paths: &["spec.predictor.workerSpec"],
         rule: "!has(self.containers) || self.containers.size() <= 1",
@@ -75,7 +83,7 @@ pub static RULES: &[Rule] = &[
         field: Some(".containers"),
     },
     Rule {
-        id: "IS-V04",
+        id: "IS-V04f",
         kinds: SERVICE,
         paths: &["spec.predictor.workerSpec"],
         rule: "!has(self.pipelineParallelSize) || self.pipelineParallelSize >= 1",
@@ -83,7 +91,7 @@ pub static RULES: &[Rule] = &[
         field: Some(".pipelineParallelSize"),
     },
     Rule {
-        id: "IS-V04",
+        id: "IS-V04f",
         kinds: SERVICE,
         paths: &["spec.predictor.workerSpec"],
         rule: "!has(self.tensorParallelSize) || self.tensorParallelSize >= 1",
@@ -99,7 +107,7 @@ pub static RULES: &[Rule] = &[
         field: Some(".name"),
     },
     Rule {
-        id: "IS-V07",
+        id: "IS-V07a",
         kinds: SERVICE,
         paths: &["spec.predictor"],
         rule: "!has(self.storageUris) || !has(self.model) || !has(self.model.storageUri)",
@@ -107,7 +115,7 @@ pub static RULES: &[Rule] = &[
         field: Some(".storageUris"),
     },
     Rule {
-        id: "IS-V07",
+        id: "IS-V07c",
         kinds: SERVICE,
         paths: &[
             "spec.predictor.storageUris.[]",
@@ -119,7 +127,7 @@ pub static RULES: &[Rule] = &[
         field: Some(".mountPath"),
     },
     Rule {
-        id: "IS-V08",
+        id: "IS-V08a",
         kinds: SERVICE,
         paths: MODELS,
         rule: "!has(self.confidential) || !self.confidential.enabled || (has(self.storageUri) && self.storageUri != '')",
@@ -207,7 +215,7 @@ pub static RULES: &[Rule] = &[
         field: Some(".minReplicas"),
     },
     Rule {
-        id: "IS-V13",
+        id: "IS-V13a",
         kinds: SERVICE,
         paths: &[
             "spec.predictor.logger",
@@ -219,7 +227,7 @@ pub static RULES: &[Rule] = &[
         field: Some(".mode"),
     },
     Rule {
-        id: "IS-V13",
+        id: "IS-V13b",
         kinds: SERVICE,
         paths: &[
             "spec.predictor.logger",
@@ -231,7 +239,7 @@ pub static RULES: &[Rule] = &[
         field: Some(".storage"),
     },
     Rule {
-        id: "IS-V15",
+        id: "IS-V15d",
         kinds: SERVICE,
         paths: &["spec.canary"],
         rule: "self.map(c, c.trafficPercent).sum() <= 100",
@@ -239,7 +247,7 @@ pub static RULES: &[Rule] = &[
         field: None,
     },
     Rule {
-        id: "IS-V15",
+        id: "IS-V15c",
         kinds: SERVICE,
         paths: &["spec.canary.[].predictor"],
         rule: "has(self.name) && self.name != ''",
@@ -247,7 +255,7 @@ pub static RULES: &[Rule] = &[
         field: Some(".name"),
     },
     Rule {
-        id: "IS-V15",
+        id: "IS-V15e",
         kinds: SERVICE,
         paths: &["spec.canary.[].predictor"],
         rule: "!has(self.workerSpec)",
@@ -255,7 +263,7 @@ pub static RULES: &[Rule] = &[
         field: Some(".workerSpec"),
     },
     Rule {
-        id: "IS-V15",
+        id: "IS-V15e",
         kinds: SERVICE,
         paths: &["spec.canary.[].predictor"],
         rule: "(!has(self.maxReplicas) || self.maxReplicas <= 0) && !has(self.scaleTarget) && !has(self.scaleMetric) \
@@ -264,7 +272,7 @@ pub static RULES: &[Rule] = &[
         field: None,
     },
     Rule {
-        id: "IS-V15",
+        id: "IS-V15e",
         kinds: SERVICE,
         paths: &["spec"],
         rule: "!has(self.canary) || self.canary.all(c, !has(c.predictor.minReplicas) || c.predictor.minReplicas \
@@ -273,7 +281,7 @@ pub static RULES: &[Rule] = &[
         field: Some(".canary"),
     },
     Rule {
-        id: "SR-V04",
+        id: "SR-V04a",
         kinds: RUNTIMES,
         paths: &["spec"],
         rule: "(has(self.disabled) && self.disabled) || !has(self.workerSpec) || self.workerSpec.containers.size() == 1",
@@ -281,7 +289,7 @@ pub static RULES: &[Rule] = &[
         field: Some(".workerSpec.containers"),
     },
     Rule {
-        id: "SR-V04",
+        id: "SR-V04d",
         kinds: RUNTIMES,
         paths: &["spec"],
         rule: "(has(self.disabled) && self.disabled) || !has(self.workerSpec) \
@@ -290,7 +298,7 @@ pub static RULES: &[Rule] = &[
         field: Some(".workerSpec.pipelineParallelSize"),
     },
     Rule {
-        id: "SR-V04",
+        id: "SR-V04d",
         kinds: RUNTIMES,
         paths: &["spec"],
         rule: "(has(self.disabled) && self.disabled) || !has(self.workerSpec) \

@@ -55,8 +55,18 @@ impl Kind {
     }
 
     /// Name as in URLs and RBAC rules.
-    pub fn plural(self) -> String {
-        self.name().to_ascii_lowercase() + "s"
+    pub fn plural(self) -> &'static str {
+        match self {
+            Self::InferenceService => "inferenceservices",
+            Self::ServingRuntime => "servingruntimes",
+            Self::ClusterServingRuntime => "clusterservingruntimes",
+            Self::Predictor => "predictors",
+            Self::TrainedModel => "trainedmodels",
+            Self::InferenceGraph => "inferencegraphs",
+            Self::LocalModelCache => "localmodelcaches",
+            Self::LocalModelNamespaceCache => "localmodelnamespacecaches",
+            Self::ClusterStorageContainer => "clusterstoragecontainers",
+        }
     }
 
     /// The version that is stored and served.
@@ -68,8 +78,11 @@ impl Kind {
     }
 
     /// Group and version as in `apiVersion` of an object.
-    pub fn api_version(self) -> String {
-        format!("{GROUP}/{}", self.version())
+    pub fn api_version(self) -> &'static str {
+        match self {
+            Self::InferenceService => "serving.kserve.io/v1beta1",
+            _ => "serving.kserve.io/v1alpha1",
+        }
     }
 
     /// Whether objects are in a namespace.

@@ -1,3 +1,8 @@
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "calls read better with `json!` in place"
+)]
+
 use serde_json::json;
 
 use super::*;

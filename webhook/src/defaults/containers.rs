@@ -40,13 +40,13 @@ pub(super) fn default_art(art: &Node<'_>, config: &Config, patch: &mut Patch) {
 }
 
 fn call(container: &Node<'_>, patch: &mut Patch) {
-    if container.at("name").text() != names::KSERVE_CONTAINER {
+    if container.at("name").text() != names::containers::KSERVE {
         let current = container.object().and_then(|members| members.get("name"));
         patch.set(
             &container.field().pointer(),
             "name",
             current,
-            json!(names::KSERVE_CONTAINER),
+            json!(names::containers::KSERVE),
         );
     }
 }

@@ -43,8 +43,8 @@ pub(super) fn label(service: &Service<'_>, config: &Config, changes: &mut Change
     let Some((cache, group)) = found else {
         changes.drop_label(names::LOCAL_MODEL);
         changes.drop_label(names::LOCAL_MODEL_NAMESPACE);
-        changes.drop_annotation(names::LOCAL_MODEL_SOURCE);
-        changes.drop_annotation(names::LOCAL_MODEL_PVC);
+        changes.drop_annotation(names::LOCAL_MODEL_SOURCE_URI);
+        changes.drop_annotation(names::LOCAL_MODEL_PVC_NAME);
         return;
     };
     changes.label(names::LOCAL_MODEL, &cache.name);
@@ -52,8 +52,8 @@ pub(super) fn label(service: &Service<'_>, config: &Config, changes: &mut Change
         Some(namespace) => changes.label(names::LOCAL_MODEL_NAMESPACE, namespace),
         None => changes.drop_label(names::LOCAL_MODEL_NAMESPACE),
     }
-    changes.annotate(names::LOCAL_MODEL_SOURCE, &cache.source);
-    changes.annotate(names::LOCAL_MODEL_PVC, &format!("{}-{group}", cache.name));
+    changes.annotate(names::LOCAL_MODEL_SOURCE_URI, &cache.source);
+    changes.annotate(names::LOCAL_MODEL_PVC_NAME, &format!("{}-{group}", cache.name));
 }
 
 /// Whether the cache holds `uri`, and the node group whose volume is used.

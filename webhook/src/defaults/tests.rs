@@ -1,3 +1,8 @@
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "calls read better with `json!` in place"
+)]
+
 use serde_json::json;
 
 use super::*;
@@ -177,7 +182,7 @@ fn labels_of_a_cache_come_and_go() {
         let metadata = &object["metadata"];
         (
             metadata["labels"].clone(),
-            metadata["annotations"][names::LOCAL_MODEL_PVC].clone(),
+            metadata["annotations"][names::LOCAL_MODEL_PVC_NAME].clone(),
         )
     };
     assert_eq!(
@@ -193,7 +198,7 @@ fn labels_of_a_cache_come_and_go() {
         Value::Null
     );
     assert_eq!(
-        labeled("gs://b/m2", json!({names::LOCAL_MODEL_PVC: "a-g1"})),
+        labeled("gs://b/m2", json!({names::LOCAL_MODEL_PVC_NAME: "a-g1"})),
         (Value::Null, Value::Null)
     );
     let own = labeled("gs://b/other", json!({})).0;

@@ -4,7 +4,12 @@ use serde_json::Value;
 
 use super::Rule;
 use super::sink::Findings;
-use crate::{names, node::Node, suggest};
+use crate::{
+    names,
+    node::Node,
+    snapshot::{Freshness, Part},
+    suggest,
+};
 
 const PLAIN: [&str; 4] = ["cpu", "memory", "storage", "ephemeral-storage"];
 const GPUS: [&str; 4] = [
@@ -14,12 +19,13 @@ const GPUS: [&str; 4] = [
     "habana.ai/gaudi",
 ];
 
+const EXPECTED: &str = "must be a JSON list of resource names that are not empty";
+
 /// What the annotation `serving.kserve.io/gpu-resource-types` adds; an error is what is wrong with it.
 pub(crate) fn annotated(annotation: &Node<'_>) -> Result<Vec<String>, &'static str> {
     let Some(text) = annotation.str() else {
         return Ok(Vec::new());
     };
-    const EXPECTED: &str = "must be a JSON list of resource names that are not empty";
     match serde_json::from_str::<Value>(text) {
         Ok(Value::Array(names)) if !names.is_empty() => names
             .into_iter()
@@ -63,6 +69,8 @@ pub(crate) fn check(
             return;
         }
     };
+    // Further GPUs may have been configured meanwhile.
+    let stale = out.review.snapshot.freshness(Part::Config) == Freshness::Stale;
     let configured = &out.review.snapshot.config().gpu_resources;
     let known: Vec<&str> = GPUS
         .into_iter()
@@ -73,11 +81,8 @@ pub(crate) fn check(
         .filter(|(name, _)| !PLAIN.contains(name) && !known.contains(name))
         .collect();
     for (name, node) in unknown {
-        out.push(
-            rule,
-            &node,
-            format!("`{name}` is no known GPU resource, and multi-node pods may ask for no other"),
-        )
-        .hint(suggest::hint(name, known.iter().copied()));
+        let message = format!("`{name}` is no known GPU resource, and multi-node pods may ask for no other");
+        let hint = suggest::hint(name, known.iter().copied());
+        out.push(rule, &node, message).hint(hint).uncertain(stale);
     }
 }

@@ -161,7 +161,7 @@ pub(crate) fn check(review: Review<'_>, out: &mut Findings<'_>) {
         );
         out.push(&NAME, &review.metadata().at("name"), message);
     }
-    let nodes = review.object.path(&["spec", "nodes"]);
+    let nodes = review.object().path(&["spec", "nodes"]);
     if !nodes.at(ROOT).exists() {
         let near = suggest::nearest(ROOT, nodes.members().map(|(name, _)| name));
         out.push(
@@ -257,12 +257,11 @@ fn check_weights(steps: &Node<'_>, out: &mut Findings<'_>) {
     let mut complete = true;
     for step in steps.items() {
         let weight = step.at("weight");
-        match weight.int() {
-            Some(value) => sum = sum.saturating_add(value),
-            None => {
-                complete = false;
-                out.push(&WEIGHTS, &weight, "each step of a Splitter needs a `weight`");
-            }
+        if let Some(value) = weight.int() {
+            sum = sum.saturating_add(value);
+        } else {
+            complete = false;
+            out.push(&WEIGHTS, &weight, "each step of a Splitter needs a `weight`");
         }
     }
     if complete && sum != 100 {

@@ -4,7 +4,7 @@ use super::{
     DENY, Rule,
     sink::{Findings, Review},
 };
-use crate::{node::Node, review::Kind, suggest};
+use crate::{review::Kind, suggest};
 
 pub(crate) static KIND: Rule = Rule {
     id: "OB-K01",
@@ -19,7 +19,7 @@ pub(crate) static KIND: Rule = Rule {
 /// Whether the rules of the request's kind apply; reports it when not.
 pub(crate) fn check(review: &Review<'_>, out: &mut Findings<'_>) -> bool {
     let kind = review.request.kind;
-    let root = Node::root(review.object.value());
+    let root = review.object();
     if root.object().is_none() {
         out.push(&KIND, &root, "the object is missing, or is no JSON object");
         return false;

@@ -32,7 +32,7 @@ pub(crate) static IN_USE: Rule = Rule {
 };
 
 pub(crate) static SOURCE_STAYS: Rule = Rule {
-    id: "LM-C01",
+    id: "LM-U01",
     title: "source stays",
     scope: &[Kind::LocalModelCache, Kind::LocalModelNamespaceCache],
     stateless: true,
@@ -71,7 +71,7 @@ pub(crate) fn check(review: Review<'_>, out: &mut Findings<'_>) {
     if review.request.operation == Operation::Delete {
         return in_use(review, out);
     }
-    let spec = review.object.at("spec");
+    let spec = review.object().at("spec");
     let source = spec.at("sourceModelUri");
     if review.request.kind == Kind::LocalModelCache {
         if out.can_look_up(&SAME_SOURCE) {
@@ -105,7 +105,7 @@ pub(crate) fn check(review: Review<'_>, out: &mut Findings<'_>) {
 }
 
 fn node_groups(rule: &'static Rule, review: Review<'_>, out: &mut Findings<'_>) {
-    let groups = review.object.path(&["spec", "nodeGroups"]);
+    let groups = review.object().path(&["spec", "nodeGroups"]);
     if groups.is_empty() || !out.can_look_up(rule) {
         return;
     }
@@ -122,7 +122,7 @@ fn node_groups(rule: &'static Rule, review: Review<'_>, out: &mut Findings<'_>) 
 
 /// A service that the status lists and that is gone refuses the deletion too, as upstream; one of an LLM does not.
 fn in_use(review: Review<'_>, out: &mut Findings<'_>) {
-    let status = review.object.at("status");
+    let status = review.object().at("status");
     let (services, llm_services) = (status.at("inferenceServices"), status.at("llmInferenceServices"));
     if services.is_empty() && llm_services.is_empty() || !out.can_look_up(&IN_USE) {
         return;

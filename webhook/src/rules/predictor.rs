@@ -127,7 +127,7 @@ pub(crate) static IGNORED: Rule = Rule {
 };
 
 pub(crate) fn check(review: Review<'_>, out: &mut Findings<'_>) {
-    let spec = review.object.at("spec");
+    let spec = review.object().at("spec");
     let store = spec.at("storage");
     for field in ["path", "schemaPath"] {
         let (old, new) = (spec.at(field), store.at(field));

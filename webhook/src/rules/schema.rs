@@ -4,11 +4,12 @@
 //! fields and refuses most of the rest by the CRD, if upstream's full CRDs are installed; with its minimal ones, and
 //! for files, nobody else looks.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value};
 
 use super::sink::{Findings, Review};
 use crate::{
-    finding::Severity,
     node::Node,
     review::Kind,
     rules::{DENY, LATER, Rule},
@@ -60,40 +61,72 @@ pub(crate) static SCHEMA: Rule = Rule {
 };
 
 pub(crate) fn check(review: Review<'_>, out: &mut Findings<'_>) {
-    walk(Shape::of(review.request.kind), &review.object, out);
+    walk(Shape::of(review.request.kind), "", &review.object(), out);
 }
 
-fn walk(shape: &Shape, node: &Node<'_>, out: &mut Findings<'_>) {
+fn walk(shape: &Shape, field: &str, node: &Node<'_>, out: &mut Findings<'_>) {
     let value = node.value();
     match (&shape.kind, value) {
         // Go reads null as absent, whatever the type is.
         (_, Value::Null)
         | (Type::Any, _)
         | (Type::Bool, Value::Bool(_))
-        | (Type::Number, Value::Number(_)) => {}
+        | (Type::Number, Value::Number(_))
+        | (Type::IntOrString, Value::String(_)) => {}
         (Type::String, Value::String(text)) => check_text(shape, text, node, out),
-        (Type::Integer { min, max }, Value::Number(number)) => match number.as_i64() {
+        (Type::Integer { min, max }, Value::Number(_)) => match node.int() {
             Some(number) if (*min..=*max).contains(&number) => check_range(shape, number, node, out),
             _ => wrong_type(&shape.kind, node, out),
         },
-        (Type::IntOrString, Value::String(_)) => {}
-        (Type::IntOrString, Value::Number(number)) if number.is_i64() => {}
+        (Type::IntOrString, Value::Number(_)) if node.int().is_some() => {}
         (Type::Quantity, Value::String(_) | Value::Number(_)) if shape::is_quantity(value) => {}
-        (Type::List(element), Value::Array(elements)) => {
-            if elements.len() < shape.least {
-                out.push(&SCHEMA, node, format!("needs at least {} entries", shape.least));
-            }
+        (Type::List { element, keys }, Value::Array(_)) => {
+            check_list(shape, keys, node, out);
             for child in node.items() {
-                walk(element, &child, out);
+                walk(element, field, &child, out);
             }
         }
         (Type::Map(element), Value::Object(_)) => {
             for (_, child) in node.members() {
-                walk(element, &child, out);
+                walk(element, field, &child, out);
             }
         }
-        (Type::Object(fields), Value::Object(members)) => check_object(fields, node, members, out),
+        (Type::Object(fields), Value::Object(members)) => check_object(fields, field, node, members, out),
         _ => wrong_type(&shape.kind, node, out),
+    }
+}
+
+fn check_list(shape: &Shape, keys: &[String], node: &Node<'_>, out: &mut Findings<'_>) {
+    if node.len() < shape.least {
+        out.push(
+            &SCHEMA,
+            node,
+            format!("needs at least {} entries; found {}", shape.least, node.len()),
+        );
+    }
+    if let Some(most) = shape.most.filter(|most| node.len() > *most) {
+        out.push(
+            &SCHEMA,
+            node,
+            format!("has at most {most} entries; found {}", node.len()),
+        );
+    }
+    if keys.is_empty() {
+        return;
+    }
+    let mut seen = BTreeSet::new();
+    for child in node.items() {
+        let key: Vec<String> = keys
+            .iter()
+            .map(|key| child.value()[key.as_str()].to_string())
+            .collect();
+        if !seen.insert(key) {
+            let message = format!(
+                "an earlier entry has the same {}",
+                suggest::list(keys.iter().map(String::as_str))
+            );
+            out.push(&SCHEMA, &child, message);
+        }
     }
 }
 
@@ -120,37 +153,45 @@ fn cut(text: &str) -> String {
 
 fn check_text(shape: &Shape, text: &str, node: &Node<'_>, out: &mut Findings<'_>) {
     if !shape.words.is_empty() && !shape.words.iter().any(|word| word == text) {
-        let words = || shape.words.iter().map(String::as_str);
+        let words = || {
+            shape
+                .words
+                .iter()
+                .map(String::as_str)
+                .filter(|word| !word.is_empty())
+        };
         let hint = suggest::nearest(text, words()).map(|near| format!("did you mean `{near}`?"));
         let message = format!("must be {}; found `{}`", alternatives(words()), cut(text));
         out.push(&SCHEMA, node, message).hint(hint);
     }
-    if text.chars().count() < shape.least {
+    let length = text.chars().count();
+    if length < shape.least {
         out.push(&SCHEMA, node, "must not be empty");
     }
-    if shape.most.is_some_and(|most| text.chars().count() > most) {
-        let message = format!(
-            "has at most {} characters; found {}",
-            shape.most.unwrap_or_default(),
-            text.chars().count()
-        );
-        out.push(&SCHEMA, node, message);
-    }
-    if shape
-        .pattern
-        .as_ref()
-        .is_some_and(|pattern| !pattern.is_match(text))
-    {
-        let pattern = shape
-            .pattern
-            .as_ref()
-            .map(ToString::to_string)
-            .unwrap_or_default();
+    if let Some(most) = shape.most.filter(|most| length > *most) {
         out.push(
             &SCHEMA,
             node,
-            format!("must match `{pattern}`; found `{}`", cut(text)),
+            format!("has at most {most} characters; found {length}"),
         );
+    }
+    if let Some(pattern) = shape.pattern.as_ref().filter(|pattern| !pattern.is_match(text)) {
+        out.push(
+            &SCHEMA,
+            node,
+            format!("must be {}; found `{}`", in_words(pattern.as_str()), cut(text)),
+        );
+    }
+}
+
+/// What a pattern asks for.
+fn in_words(pattern: &str) -> String {
+    match pattern {
+        "^[a-z]([-a-z0-9]*[a-z0-9])?$" => {
+            "lower-case letters, digits and `-`, starting with a letter and not ending with `-`".to_owned()
+        }
+        "^/.*" => "a path that starts with `/`".to_owned(),
+        other => format!("a text that matches `{other}`"),
     }
 }
 
@@ -174,32 +215,43 @@ fn check_range(shape: &Shape, number: i64, node: &Node<'_>, out: &mut Findings<'
     out.push(&SCHEMA, node, format!("{message}; found {number}"));
 }
 
-fn check_object(fields: &Fields, node: &Node<'_>, members: &Map<String, Value>, out: &mut Findings<'_>) {
+fn check_object(
+    fields: &Fields,
+    field: &str,
+    node: &Node<'_>,
+    members: &Map<String, Value>,
+    out: &mut Findings<'_>,
+) {
     for (name, child) in node.members() {
         match fields.known.get(name) {
-            Some(shape) => walk(shape, &child, out),
-            None => unknown_field(fields, name, &child, out),
+            Some(shape) => walk(shape, name, &child, out),
+            None => unknown_field(fields, field, name, &child, out),
         }
     }
     for name in &fields.required {
         if members.get(name).is_none_or(Value::is_null) {
-            // The shapes live as long as the program.
             out.push(&SCHEMA, &node.at(name), format!("`{name}` is required"));
         }
     }
 }
 
-fn unknown_field(fields: &Fields, name: &str, node: &Node<'_>, out: &mut Findings<'_>) {
+fn unknown_field(fields: &Fields, above: &str, name: &str, node: &Node<'_>, out: &mut Findings<'_>) {
     if let Some(proper) = fields.folded.get(&fold(name)) {
         out.push(&CASE, node, format!("`{}` is no field; case matters", cut(name)))
             .hint(format!("write `{proper}`"));
         return;
     }
-    if fields.open || out.is_full(Severity::Warn) && out.is_full(Severity::Deny) {
+    if fields.open || out.is_full(UNKNOWN.severity(out.review.options.mode)) {
         return;
     }
-    let known = fields.known.keys().map(String::as_str);
-    let hint = suggest::nearest(name, known).map(|near| format!("did you mean `{near}`?"));
+    let gone = GONE
+        .iter()
+        .find(|(below, gone, _)| *below == above && *gone == name)
+        .map(|(_, _, instead)| *instead);
+    let near = || suggest::nearest(name, fields.known.keys().map(String::as_str));
+    let hint = gone
+        .map(str::to_owned)
+        .or_else(|| near().map(|near| format!("did you mean `{near}`?")));
     out.push(
         &UNKNOWN,
         node,
@@ -207,6 +259,31 @@ fn unknown_field(fields: &Fields, name: &str, node: &Node<'_>, out: &mut Finding
     )
     .hint(hint);
 }
+
+/// Fields that upstream once had: below which field, and what stands in their place.
+const GONE: [(&str, &str, &str); 5] = [
+    (
+        "predictor",
+        "custom",
+        "write `containers` directly below `predictor`",
+    ),
+    ("predictor", "container", "did you mean `containers`, a list?"),
+    (
+        "transformer",
+        "custom",
+        "write `containers` directly below `transformer`",
+    ),
+    (
+        "explainer",
+        "alibi",
+        "it is gone; run the explainer as `containers` of your own",
+    ),
+    (
+        "explainer",
+        "aix",
+        "it is gone; run the explainer as `containers` of your own",
+    ),
+];
 
 /// The name as Go's `encoding/json` compares it: without case, and with two letters that fold to ASCII.
 fn fold(name: &str) -> String {

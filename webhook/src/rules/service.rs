@@ -47,7 +47,7 @@ pub(crate) struct Service<'a> {
 
 impl<'a> Service<'a> {
     pub(crate) fn of(review: Review<'a>) -> Self {
-        let spec = review.object.at("spec");
+        let spec = review.object().at("spec");
         Self {
             review,
             annotations: review.metadata().at("annotations"),
@@ -130,7 +130,7 @@ pub(crate) fn storage_uri<'a>(component: &Component<'a>) -> Option<Node<'a>> {
             }
             node.at("containers")
                 .items()
-                .find(|container| container.at("name").str() == Some(names::KSERVE_CONTAINER))
+                .find(|container| container.at("name").str() == Some(names::containers::KSERVE))
         }
         Role::Transformer => Some(node.at("containers").index(0)),
         Role::Explainer => {

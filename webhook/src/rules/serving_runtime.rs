@@ -22,7 +22,7 @@ pub(crate) struct RuntimeObject<'a> {
 pub(crate) fn check(review: Review<'_>, out: &mut Findings<'_>) {
     let runtime = RuntimeObject {
         review,
-        spec: review.object.at("spec"),
+        spec: review.object().at("spec"),
     };
     let multi_model = runtime.spec.at("multiModel").is_true();
     if multi_model {

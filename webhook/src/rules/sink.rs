@@ -2,6 +2,8 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use serde_json::Value;
+
 use super::{Rule, freshness};
 use crate::{
     finding::{Finding, Severity},
@@ -15,14 +17,18 @@ use crate::{
 pub(crate) struct Review<'a> {
     pub(crate) request: Request<'a>,
     /// The object that is looked at: the new one, or while ratcheting the old one.
-    pub(crate) object: Node<'a>,
+    pub(crate) root: &'a Value,
     pub(crate) snapshot: &'a Snapshot,
     pub(crate) options: &'a Options,
 }
 
 impl<'a> Review<'a> {
+    pub(crate) fn object(&self) -> Node<'a> {
+        Node::root(self.root)
+    }
+
     pub(crate) fn metadata(&self) -> Node<'a> {
-        self.object.at("metadata")
+        self.object().at("metadata")
     }
 
     /// The object's name, or the request's while the object has none.

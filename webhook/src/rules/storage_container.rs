@@ -35,7 +35,7 @@ pub(crate) static HIDDEN: Rule = Rule {
 };
 
 pub(crate) fn check(review: Review<'_>, out: &mut Findings<'_>) {
-    for format in review.object.path(&["spec", "supportedUriFormats"]).items() {
+    for format in review.object().path(&["spec", "supportedUriFormats"]).items() {
         let (prefix, regex) = (format.at("prefix"), format.at("regex"));
         if !regex.text().is_empty() && uri_regex(regex.text()).is_none() {
             out.push(

@@ -21,6 +21,7 @@ pub static RULES: &[&Rule] = &[
     &service::metadata::MODE,
     &service::metadata::STOP,
     &service::env::PYTHONPATH,
+    &service::env::CANARY_PYTHONPATH,
     &service::env::TRANSFORMER_URI,
     &service::env::MODEL_NAME,
     &service::multi_node::WORKERS,

@@ -39,7 +39,7 @@ pub(crate) static URI: Rule = Rule {
 };
 
 pub(crate) static MEMORY: Rule = Rule {
-    id: "TM-V03",
+    id: "TM-U01",
     title: "memory stays",
     scope: KINDS,
     stateless: true,
@@ -76,7 +76,7 @@ pub(crate) fn check(review: Review<'_>, out: &mut Findings<'_>) {
         let message = format!("`{name}` is no name for a model: letters, digits, `-` and `_`");
         out.push(&NAME, &review.metadata().at("name"), message);
     }
-    let spec = review.object.at("spec");
+    let spec = review.object().at("spec");
     let uri = spec.path(&["model", "storageUri"]);
     if !names::scheme(uri.text()).is_some_and(|scheme| SCHEMES.contains(&scheme)) {
         let hint = names::scheme(uri.text()).and_then(|scheme| suggest::hint(scheme, SCHEMES));
@@ -123,13 +123,13 @@ fn check_memory(old: &Node<'_>, new: &Node<'_>, out: &mut Findings<'_>) {
     };
     let (before, now) = (amount(old), amount(new));
     // What is no quantity is a finding of the schema.
-    if let (Ok(left), Ok(right)) = (before.nanos(), now.nanos()) {
-        if left != right {
-            out.push(
-                &MEMORY,
-                new,
-                format!("`memory` cannot change from `{before}` to `{now}`"),
-            );
-        }
+    if let (Ok(left), Ok(right)) = (before.nanos(), now.nanos())
+        && left != right
+    {
+        out.push(
+            &MEMORY,
+            new,
+            format!("`memory` cannot change from `{before}` to `{now}`"),
+        );
     }
 }

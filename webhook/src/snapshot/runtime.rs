@@ -115,6 +115,8 @@ impl Runtime {
 
     /// Whether it has the container that a model server for one model must have.
     pub(crate) fn has_server_container(&self) -> bool {
-        self.containers.iter().any(|name| name == names::KSERVE_CONTAINER)
+        self.containers
+            .iter()
+            .any(|name| name == names::containers::KSERVE)
     }
 }

@@ -1,6 +1,15 @@
 //! Filling a snapshot: one object at a time, from watches or files.
 
-use super::*;
+use std::sync::Arc;
+
+use api::names::config::INFERENCE_SERVICE_CONFIG;
+use serde_json::Value;
+
+use super::{CacheUse, Freshness, LocalModel, Namespaced, Part, Runtime, Snapshot, StorageContainer};
+use crate::{
+    config::{Config, ConfigError},
+    node::Node,
+};
 
 /// What an object was to the snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +63,7 @@ impl Snapshot {
             .filter(|text| !text.is_empty())
             .unwrap_or(namespace);
         let part = match root.at("kind").text() {
-            "ConfigMap" if name == "inferenceservice-config" => {
+            "ConfigMap" if name == INFERENCE_SERVICE_CONFIG => {
                 let empty = serde_json::Map::new();
                 self.set_config(Config::parse(root.at("data").object().unwrap_or(&empty))?);
                 Part::Config
@@ -133,7 +142,7 @@ impl Snapshot {
     /// Drops an object that is gone, named by the field `kind`.
     pub fn forget(&mut self, kind: &str, namespace: &str, name: &str) {
         match kind {
-            "ConfigMap" if name == "inferenceservice-config" => self.config = Arc::default(),
+            "ConfigMap" if name == INFERENCE_SERVICE_CONFIG => self.config = Arc::default(),
             "ServingRuntime" => {
                 let scopes = Arc::make_mut(&mut self.serving_runtimes);
                 if let Some(runtimes) = scopes.get_mut(namespace) {

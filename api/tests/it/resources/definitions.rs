@@ -125,7 +125,7 @@ fn names_scopes_and_versions_are_upstreams() {
         assert_eq!(kind.plural(), plural);
         assert_eq!(kind.version(), version_name);
         assert_eq!(kind.namespaced(), scope == "Namespaced");
-        assert_eq!(Kind::of(&kind.api_version(), kind.name()), Some(kind));
+        assert_eq!(Kind::of(kind.api_version(), kind.name()), Some(kind));
     }
     assert_eq!(
         Kind::of("serving.kserve.io/v1alpha1", "LLMInferenceService"),

@@ -2,10 +2,8 @@
 
 use std::{collections::BTreeMap, fmt, sync::OnceLock};
 
-use api::resources::{self as kinds, Quantity};
-use kube::{CustomResourceExt, core::schema::StructuralSchemaRewriter};
+use api::resources::{Quantity, crd};
 use regex::Regex;
-use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 
 use crate::review::Kind;
@@ -24,7 +22,11 @@ pub(super) enum Type {
     String,
     IntOrString,
     Quantity,
-    List(Box<Shape>),
+    List {
+        element: Box<Shape>,
+        /// Fields of the elements that no two of them have in common.
+        keys: Vec<String>,
+    },
     Map(Box<Shape>),
     Object(Fields),
 }
@@ -36,7 +38,7 @@ pub(super) struct Fields {
     /// Proper spellings by folded ones.
     pub(super) folded: BTreeMap<String, String>,
     pub(super) required: Vec<String>,
-    /// Further members may well be right: the type names only those that somebody reads.
+    /// Further members may well be right.
     pub(super) open: bool,
 }
 
@@ -49,8 +51,10 @@ pub(super) struct Shape {
     pub(super) range: (Option<i64>, Option<i64>),
     /// Fewest characters or entries.
     pub(super) least: usize,
-    /// Most characters.
+    /// Most characters or entries.
     pub(super) most: Option<usize>,
+    /// Absent is as good as present.
+    has_default: bool,
 }
 
 impl fmt::Display for Type {
@@ -66,7 +70,7 @@ impl fmt::Display for Type {
             Self::String => f.write_str("text"),
             Self::IntOrString => f.write_str("a whole number or text"),
             Self::Quantity => f.write_str("a quantity such as `500m`, `4` or `2Gi`"),
-            Self::List(_) => f.write_str("a list"),
+            Self::List { .. } => f.write_str("a list"),
             Self::Map(_) | Self::Object(_) => f.write_str("an object"),
         }
     }
@@ -81,154 +85,121 @@ impl Shape {
     /// The shape of whole objects of `kind`.
     pub(super) fn of(kind: Kind) -> &'static Self {
         static SHAPES: [OnceLock<Shape>; Kind::ALL.len()] = [const { OnceLock::new() }; Kind::ALL.len()];
-        SHAPES[kind as usize].get_or_init(|| Self::read(&definition(kind)))
+        SHAPES[kind as usize].get_or_init(|| Self::read(&whole_object(kind), ""))
     }
 
-    fn read(schema: &Value) -> Self {
-        let text = |key: &str| schema.get(key).and_then(Value::as_str);
-        let whole = |key: &str| {
-            schema
-                .get(key)
-                .and_then(Value::as_f64)
-                .map(|number| number as i64)
-        };
+    /// `field` is the nearest field above.
+    fn read(schema: &Value, field: &str) -> Self {
+        let kind = Type::read(schema, field);
         let count = |key: &str| {
-            schema
-                .get(key)
-                .and_then(Value::as_u64)
+            schema[key]
+                .as_u64()
                 .and_then(|number| usize::try_from(number).ok())
         };
-        let words = schema
-            .get("enum")
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten()
-            .filter_map(Value::as_str);
-        let mut range = (whole("minimum"), whole("maximum"));
-        let kind = match text("type") {
-            _ if schema.get("x-kubernetes-int-or-string") == Some(&Value::Bool(true)) => {
-                // Of the two kinds of such fields, amounts have a pattern.
-                if text("pattern").is_some() {
-                    Type::Quantity
-                } else {
-                    Type::IntOrString
-                }
-            }
-            Some("boolean") => Type::Bool,
-            Some("integer") => integer(text("format"), &mut range),
-            Some("number") => Type::Number,
-            Some("string") => Type::String,
-            Some("array") => Type::List(Box::new(Self::read(schema.get("items").unwrap_or(&Value::Null)))),
-            Some("object") => object(schema),
-            _ => Type::Any,
-        };
-        let amount = matches!(kind, Type::Quantity);
+        let pattern = schema["pattern"]
+            .as_str()
+            .filter(|_| matches!(kind, Type::String));
+        let mut range = (schema["minimum"].as_i64(), schema["maximum"].as_i64());
+        if matches!(kind, Type::Integer { max, .. } if max == U16) {
+            range = (None, None);
+        }
         Self {
-            words: words.map(str::to_owned).collect(),
-            pattern: text("pattern")
-                .filter(|_| !amount)
-                .and_then(|pattern| Regex::new(pattern).ok()),
+            words: texts(&schema["enum"]),
+            pattern: pattern.and_then(|pattern| Regex::new(pattern).ok()),
             range,
             least: count("minLength")
                 .or_else(|| count("minItems"))
                 .unwrap_or_default(),
-            most: count("maxLength"),
+            most: count("maxLength").or_else(|| count("maxItems")),
+            has_default: !schema["default"].is_null(),
             kind,
         }
     }
 }
 
-/// The bounds of the type that Go decodes into are a matter of type, not of range.
-fn integer(format: Option<&str>, range: &mut (Option<i64>, Option<i64>)) -> Type {
-    if *range == (Some(0), Some(i64::from(u16::MAX))) {
-        *range = (None, None);
-        return Type::Integer {
-            min: 0,
-            max: i64::from(u16::MAX),
-        };
-    }
-    match format {
-        Some("int32") => Type::Integer {
-            min: i64::from(i32::MIN),
-            max: i64::from(i32::MAX),
-        },
-        _ => Type::Integer {
-            min: i64::MIN,
-            max: i64::MAX,
-        },
+/// Largest number of a field that Go keeps in 16 bits.
+const U16: i64 = u16::MAX as i64;
+
+impl Type {
+    fn read(schema: &Value, field: &str) -> Self {
+        let amount = schema["pattern"].is_string();
+        match schema["type"].as_str() {
+            // Amounts have a pattern; other texts or numbers have none.
+            _ if schema["x-kubernetes-int-or-string"] == true => {
+                if amount {
+                    Self::Quantity
+                } else {
+                    Self::IntOrString
+                }
+            }
+            None if amount => Self::Quantity,
+            Some("boolean") => Self::Bool,
+            Some("integer") => integer(schema),
+            Some("number") => Self::Number,
+            Some("string") => Self::String,
+            Some("array") => Self::List {
+                keys: if schema["x-kubernetes-list-type"] == "map" {
+                    texts(&schema["x-kubernetes-list-map-keys"])
+                } else {
+                    Vec::new()
+                },
+                element: Box::new(Shape::read(&schema["items"], field)),
+            },
+            Some("object") => object(schema, field),
+            _ => Self::Any,
+        }
     }
 }
 
-fn object(schema: &Value) -> Type {
-    let Some(properties) = schema.get("properties").and_then(Value::as_object) else {
-        return match schema.get("additionalProperties") {
-            Some(element @ Value::Object(_)) => Type::Map(Box::new(Shape::read(element))),
+/// The bounds of the type that Go decodes into are a matter of type, not of range.
+fn integer(schema: &Value) -> Type {
+    let (min, max) = match (schema["minimum"].as_i64(), schema["maximum"].as_i64()) {
+        (Some(0), Some(U16)) => (0, U16),
+        _ if schema["format"] == "int32" => (i64::from(i32::MIN), i64::from(i32::MAX)),
+        _ => (i64::MIN, i64::MAX),
+    };
+    Type::Integer { min, max }
+}
+
+fn object(schema: &Value, field: &str) -> Type {
+    /// Lists whose items have fields that depend on the item: the source of a volume.
+    const OPEN: [&str; 1] = ["volumes"];
+    let Some(properties) = schema["properties"].as_object() else {
+        return match &schema["additionalProperties"] {
+            element @ Value::Object(_) => Type::Map(Box::new(Shape::read(element, field))),
             _ => Type::Any,
         };
     };
     let known: BTreeMap<String, Shape> = properties
         .iter()
-        .map(|(name, schema)| (name.clone(), Shape::read(schema)))
+        .map(|(name, schema)| (name.clone(), Shape::read(schema, name)))
         .collect();
-    let required = schema
-        .get("required")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten();
-    let keeps_unknown = schema.get("x-kubernetes-preserve-unknown-fields") == Some(&Value::Bool(true));
+    let mut required = texts(&schema["required"]);
+    required.retain(|name| known.get(name).is_none_or(|shape| !shape.has_default));
     Type::Object(Fields {
         folded: known
             .keys()
             .map(|name| (super::fold(name), name.clone()))
             .collect(),
-        required: required.filter_map(Value::as_str).map(str::to_owned).collect(),
-        // Types of one field are open ended (volumes, references); topology constraints name three of many.
-        open: keeps_unknown && (known.len() == 1 || known.contains_key("topologyKey")),
+        required,
+        open: OPEN.contains(&field),
         known,
     })
 }
 
+fn texts(list: &Value) -> Vec<String> {
+    list.as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .map(str::to_owned)
+        .collect()
+}
+
 /// The schema of whole objects: the CRD's, with metadata, which CRDs leave to the API server. The status is the
 /// controllers' and is not looked at.
-fn definition(kind: Kind) -> Value {
-    let crd = match kind {
-        Kind::InferenceService => kinds::InferenceService::crd(),
-        Kind::ServingRuntime => kinds::ServingRuntime::crd(),
-        Kind::ClusterServingRuntime => kinds::ClusterServingRuntime::crd(),
-        Kind::Predictor => kinds::Predictor::crd(),
-        Kind::TrainedModel => kinds::TrainedModel::crd(),
-        Kind::InferenceGraph => kinds::InferenceGraph::crd(),
-        Kind::LocalModelCache => kinds::LocalModelCache::crd(),
-        Kind::LocalModelNamespaceCache => kinds::LocalModelNamespaceCache::crd(),
-        Kind::ClusterStorageContainer => return whole_object(storage_container()),
-    };
-    let versions = crd
-        .spec
-        .versions
-        .first()
-        .and_then(|version| version.schema.as_ref());
-    let schema = versions.and_then(|schema| schema.open_api_v3_schema.as_ref());
-    whole_object(
-        schema
-            .and_then(|schema| serde_json::to_value(schema).ok())
-            .unwrap_or_else(|| json!({})),
-    )
-}
-
-/// This kind has a field beside `spec`, which the derive of CRDs does not know.
-fn storage_container() -> Value {
-    let settings = SchemaSettings::openapi3().with(|settings| settings.inline_subschemas = true);
-    let settings = settings.with_transform(StructuralSchemaRewriter);
-    settings
-        .into_generator()
-        .into_root_schema_for::<kinds::ClusterStorageContainer>()
-        .to_value()
-}
-
-fn whole_object(mut schema: Value) -> Value {
-    schema["type"] = json!("object");
-    schema["properties"]["apiVersion"] = json!({"type": "string"});
-    schema["properties"]["kind"] = json!({"type": "string"});
+fn whole_object(kind: Kind) -> Value {
+    let mut schema = crd::schema(kind);
     schema["properties"]["metadata"] = metadata();
     schema["properties"]["status"] = json!({});
     schema

@@ -89,7 +89,7 @@ pub(super) fn check(service: &Service<'_>, component: &Component<'_>, out: &mut 
             None => hpa::check(&HPA_LATER, node, out),
             _ => {}
         }
-    } else if service.annotations.at(names::KNATIVE_CLASS).str() == Some(names::KNATIVE_HPA) {
+    } else if service.annotations.at(names::KNATIVE_AUTOSCALER_CLASS).str() == Some(names::KNATIVE_HPA) {
         hpa::check(&HPA, node, out);
     } else {
         knative(node, out);

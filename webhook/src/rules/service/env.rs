@@ -5,7 +5,7 @@ use crate::{
     names,
     node::Node,
     review::Kind,
-    rules::{DENY, Rule, sink::Findings},
+    rules::{DENY, LATER, Rule, sink::Findings},
 };
 
 pub(crate) static PYTHONPATH: Rule = Rule {
@@ -24,6 +24,22 @@ pub(crate) static PYTHONPATH: Rule = Rule {
          variables.spec.?explainer.?art.?env.orValue([]).all(e, e.?name.orValue('') != 'PYTHONPATH')",
     ),
     ..DENY
+};
+
+pub(crate) static CANARY_PYTHONPATH: Rule = Rule {
+    id: "IS-C24",
+    title: "no PYTHONPATH in a canary",
+    scope: &[Kind::InferenceService],
+    stateless: true,
+    doc: "No container of a canary's predictor sets the environment variable `PYTHONPATH`.",
+    why: "As IS-V03; upstream looks at the stable predictor only.",
+    fix: "Remove it; put modules into the image.",
+    cel: Some(
+        "variables.spec.?canary.orValue([]).all(c, (c.?predictor.?containers.orValue([]) + \
+         c.?predictor.?initContainers.orValue([]) + [c.?predictor.?model.orValue({})])\
+         .all(k, k.?env.orValue([]).all(e, e.?name.orValue('') != 'PYTHONPATH')))",
+    ),
+    ..LATER
 };
 
 pub(crate) static TRANSFORMER_URI: Rule = Rule {
@@ -90,9 +106,18 @@ pub(super) fn check(service: &Service<'_>, out: &mut Findings<'_>) {
         }
     }
     python_path(&PYTHONPATH, &explainer.at("art"), out);
+    for canary in service.spec.at("canary").items() {
+        let predictor = canary.at("predictor");
+        for list in ["containers", "initContainers"] {
+            for container in predictor.at(list).items() {
+                python_path(&CANARY_PYTHONPATH, &container, out);
+            }
+        }
+        python_path(&CANARY_PYTHONPATH, &predictor.at("model"), out);
+    }
 
     for container in service.predictor.at("containers").items() {
-        if container.at("name").str() != Some(names::TRANSFORMER_CONTAINER) {
+        if container.at("name").str() != Some(names::containers::TRANSFORMER) {
             continue;
         }
         for entry in container

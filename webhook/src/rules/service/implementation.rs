@@ -51,12 +51,12 @@ pub(crate) fn implementations(component: &Component<'_>) -> Vec<String> {
     match component.role {
         Role::Predictor => {
             let mut found: Vec<String> = blocks(node).map(|(key, _)| key.to_owned()).collect();
-            let named = |container: &Node<'_>| container.at("name").str() == Some(names::KSERVE_CONTAINER);
+            let named = |container: &Node<'_>| container.at("name").str() == Some(names::containers::KSERVE);
             found.extend(
                 containers
                     .items()
                     .filter(named)
-                    .map(|_| names::KSERVE_CONTAINER.to_owned()),
+                    .map(|_| names::containers::KSERVE.to_owned()),
             );
             if found.is_empty() && !containers.is_empty() {
                 found.push("containers".to_owned());
@@ -102,7 +102,7 @@ pub(crate) fn check(component: &Component<'_>, out: &mut Findings<'_>) {
     let custom = component.role != Role::Predictor || blocks(&component.node).next().is_none();
     let named = containers
         .items()
-        .any(|container| container.at("name").str() == Some(names::KSERVE_CONTAINER));
+        .any(|container| container.at("name").str() == Some(names::containers::KSERVE));
     if custom && containers.len() > 1 && !named {
         out.push(
             &MAIN_CONTAINER,

@@ -109,14 +109,15 @@ pub(super) fn check(service: &Service<'_>, out: &mut Findings<'_>) {
     }
 
     let stop = service.annotations.at(names::STOP);
-    if let Some(text) = stop.str() {
-        if !text.eq_ignore_ascii_case("true") && !text.eq_ignore_ascii_case("false") {
-            out.push(
-                &STOP,
-                &stop,
-                format!("`{text}` does not stop the service; only `true` does"),
-            );
-        }
+    if let Some(text) = stop.str()
+        && !text.eq_ignore_ascii_case("true")
+        && !text.eq_ignore_ascii_case("false")
+    {
+        out.push(
+            &STOP,
+            &stop,
+            format!("`{text}` does not stop the service; only `true` does"),
+        );
     }
 }
 

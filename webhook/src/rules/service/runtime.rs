@@ -7,6 +7,7 @@ use crate::{
     node::Node,
     review::Kind,
     rules::{LATER, Rule, sink::Findings},
+    runtime_defaults::assumed_protocol,
     select::{self, Objection, Wish},
     snapshot::Part,
     suggest,
@@ -99,9 +100,12 @@ pub(super) fn check(service: &Service<'_>, out: &mut Findings<'_>) {
 
 /// Reports a protocol that nobody speaks.
 pub(crate) fn check_protocol(rule: &'static Rule, protocol: &Node<'_>, out: &mut Findings<'_>) {
-    if let Some(text) = protocol.str().filter(|text| !names::PROTOCOLS.contains(text)) {
+    if let Some(text) = protocol
+        .str()
+        .filter(|text| !names::PROTOCOL_VERSIONS.contains(text))
+    {
         out.push(rule, protocol, format!("`{text}` is no protocol version"))
-            .hint(suggest::hint(text, names::PROTOCOLS));
+            .hint(suggest::hint(text, names::PROTOCOL_VERSIONS));
     }
 }
 
@@ -134,7 +138,7 @@ fn check_block(
     // An unknown protocol has its own finding, and no runtime would do.
     if wish
         .protocol
-        .is_some_and(|protocol| !names::PROTOCOLS.contains(&protocol))
+        .is_some_and(|protocol| !names::PROTOCOL_VERSIONS.contains(&protocol))
     {
         return;
     }
@@ -156,11 +160,6 @@ fn check_block(
     }
 }
 
-/// What defaulting writes for blocks that it turns into `model`.
-fn assumed_protocol(framework: &str) -> Option<&'static str> {
-    matches!(framework, "triton" | "onnx" | "huggingface").then_some("v2")
-}
-
 fn kserve(wish: &Wish<'_>, runtime: &Node<'_>, at: &Node<'_>, out: &mut Findings<'_>) {
     let snapshot = out.review.snapshot;
     if let Some(name) = runtime.str() {
@@ -179,7 +178,7 @@ fn kserve(wish: &Wish<'_>, runtime: &Node<'_>, at: &Node<'_>, out: &mut Findings
             let message = format!(
                 "the {} `{name}` has no container `{}`",
                 found.kind(),
-                names::KSERVE_CONTAINER
+                names::containers::KSERVE
             );
             out.push(&CONTAINER, runtime, message);
         }
@@ -194,7 +193,7 @@ fn kserve(wish: &Wish<'_>, runtime: &Node<'_>, at: &Node<'_>, out: &mut Findings
             let message = format!(
                 "`{}`, which would be chosen, has no container `{}`",
                 chosen.name,
-                names::KSERVE_CONTAINER
+                names::containers::KSERVE
             );
             out.push(&CONTAINER, at, message);
         }
@@ -224,6 +223,9 @@ pub(crate) fn named<'s>(
     found.map(|runtime| &**runtime)
 }
 
+/// How many runtimes a message tells about.
+const NEAREST: usize = 3;
+
 /// Says which runtimes were looked at and what would help.
 pub(crate) fn nothing_fits(
     rule: &'static Rule,
@@ -236,7 +238,7 @@ pub(crate) fn nothing_fits(
     let message = if selection.rejected.is_empty() {
         format!("no runtime serves `{label}`; looked at {}", selection.looked_at)
     } else {
-        format!("no runtime serves `{label}`: {selection}")
+        format!("no runtime serves `{label}`: {}", selection.explain(NEAREST))
     };
     let hint = remedy(wish, selection, out);
     out.push(rule, at, message).hint(hint);
@@ -255,21 +257,21 @@ fn remedy(wish: &Wish<'_>, selection: &select::Selection<'_>, out: &Findings<'_>
             .iter()
             .find(|(_, objections)| matches!(objections.as_slice(), [one] if test(one)))
     };
-    if let Some((runtime, objections)) = only(|one| matches!(one, Objection::Protocol { .. })) {
-        if let [Objection::Protocol { offered, .. }] = objections.as_slice() {
-            let protocol = offered
-                .iter()
-                .find(|protocol| names::PROTOCOLS.contains(&protocol.as_str()))?;
-            return Some(format!(
-                "`protocolVersion: {protocol}` would select `{}`",
-                runtime.name
-            ));
-        }
+    if let Some((runtime, objections)) = only(|one| matches!(one, Objection::Protocol { .. }))
+        && let [Objection::Protocol { offered, .. }] = objections.as_slice()
+    {
+        let protocol = offered
+            .iter()
+            .find(|protocol| names::PROTOCOL_VERSIONS.contains(&protocol.as_str()))?;
+        return Some(format!(
+            "`protocolVersion: {protocol}` would select `{}`",
+            runtime.name
+        ));
     }
-    if let Some((runtime, objections)) = only(|one| matches!(one, Objection::Format { near: Some(_) })) {
-        if let [Objection::Format { near: Some(near) }] = objections.as_slice() {
-            return Some(format!("write `{near}` to select `{}`", runtime.name));
-        }
+    if let Some((runtime, objections)) = only(|one| matches!(one, Objection::Format { near: Some(_) }))
+        && let [Objection::Format { near: Some(near) }] = objections.as_slice()
+    {
+        return Some(format!("write `{near}` to select `{}`", runtime.name));
     }
     if let Some((runtime, _)) = only(|one| matches!(one, Objection::NotAutoSelect)) {
         return Some(format!("`runtime: {}` would select it by name", runtime.name));

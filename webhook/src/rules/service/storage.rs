@@ -60,22 +60,6 @@ pub(crate) static CONTAINER: Rule = Rule {
     ..LATER
 };
 
-/// Schemes of the built-in storage initializer.
-const SCHEMES: [&str; 12] = [
-    "gs",
-    "s3",
-    "pvc",
-    "file",
-    "https",
-    "http",
-    "hdfs",
-    "webhdfs",
-    "oci",
-    "oci+native",
-    "oci+fetch",
-    "hf",
-];
-
 pub(super) fn check(service: &Service<'_>, out: &mut Findings<'_>) {
     for component in service.components() {
         // ModelMesh has fewer schemes, and rules of its own for them.
@@ -119,7 +103,7 @@ fn check_scheme(uri: &Node<'_>, out: &mut Findings<'_>) {
     let Some(scheme) = word_before_separator(uri.text()) else {
         return;
     };
-    if names::scheme(uri.text()).is_some_and(|own| SCHEMES.contains(&own)) {
+    if names::scheme(uri.text()).is_some_and(|own| names::STORAGE_SCHEMES.contains(&own)) {
         return;
     }
     let containers = out.review.snapshot.storage_containers();
@@ -131,7 +115,7 @@ fn check_scheme(uri: &Node<'_>, out: &mut Findings<'_>) {
     }
     let unknown = out.review.snapshot.freshness(Part::StorageContainers) != Freshness::Synced;
     let message = format!("`{scheme}://` is no scheme that models are downloaded from");
-    let hint = suggest::hint(scheme, SCHEMES);
+    let hint = suggest::hint(scheme, names::STORAGE_SCHEMES);
     out.push(&SCHEME, uri, message).hint(hint).uncertain(unknown);
 }
 
@@ -160,7 +144,7 @@ fn check_block(service: &Service<'_>, block: &Node<'_>, out: &mut Findings<'_>) 
     }
 
     let key = storage.at("key");
-    let secret = service.annotations.at(names::STORAGE_SECRET).str();
+    let secret = service.annotations.at(names::STORAGE_SECRET_NAME).str();
     check_key(&KEY, &key, secret, out);
 }
 

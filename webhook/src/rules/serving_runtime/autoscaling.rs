@@ -1,5 +1,9 @@
 //! Annotations by which a ModelMesh runtime scales: what ModelMesh Serving's own webhook checks.
 
+use api::names::annotations::{
+    AUTOSCALER_METRICS as METRICS, MAX_SCALE, MIN_SCALE, TARGET_UTILIZATION_PERCENTAGE as TARGET_PERCENTAGE,
+};
+
 use super::{KINDS, RuntimeObject};
 use crate::{
     names,
@@ -90,10 +94,6 @@ pub(crate) static SCALE: Rule = Rule {
     ..DENY
 };
 
-const METRICS: &str = "serving.kserve.io/metrics";
-const TARGET_PERCENTAGE: &str = "serving.kserve.io/targetUtilizationPercentage";
-const MIN_SCALE: &str = "serving.kserve.io/min-scale";
-const MAX_SCALE: &str = "serving.kserve.io/max-scale";
 /// Upstream's number for "not set".
 const UNSET_REPLICAS: i64 = 65535;
 
@@ -116,14 +116,13 @@ pub(super) fn check(runtime: &RuntimeObject<'_>, out: &mut Findings<'_>) {
     }
 
     let target = annotation(TARGET_PERCENTAGE);
-    if let Some(text) = target.str() {
-        if !text
+    if let Some(text) = target.str()
+        && !text
             .parse::<i64>()
             .is_ok_and(|percent| (1..=100).contains(&percent))
-        {
-            let message = format!("the target is a whole percentage from 1 to 100; found `{text}`");
-            out.push(&TARGET, &target, message);
-        }
+    {
+        let message = format!("the target is a whole percentage from 1 to 100; found `{text}`");
+        out.push(&TARGET, &target, message);
     }
     if class.str() != Some("hpa") {
         return;

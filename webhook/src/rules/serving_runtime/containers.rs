@@ -110,11 +110,11 @@ pub(super) fn check(runtime: &RuntimeObject<'_>, out: &mut Findings<'_>) {
     if runtime.spec.at("multiModel").is_true() {
         return;
     }
-    if !seen.contains(names::KSERVE_CONTAINER) {
+    if !seen.contains(names::containers::KSERVE) {
         out.push(
             &SERVER,
             &containers,
-            format!("none of the containers is called `{}`", names::KSERVE_CONTAINER),
+            format!("none of the containers is called `{}`", names::containers::KSERVE),
         );
     }
     for container in containers.items() {

@@ -243,11 +243,11 @@ fn endpoints(runtime: &RuntimeObject<'_>, out: &mut Findings<'_>) {
             Some(_) => {}
         }
     }
-    if let [(_, first), (node, second)] = folders.as_slice() {
-        if first != second {
-            let message = format!("both sockets lie in one folder; found `{first}` and `{second}`");
-            out.push(&ENDPOINT, node, message);
-        }
+    if let [(_, first), (node, second)] = folders.as_slice()
+        && first != second
+    {
+        let message = format!("both sockets lie in one folder; found `{first}` and `{second}`");
+        out.push(&ENDPOINT, node, message);
     }
 }
 

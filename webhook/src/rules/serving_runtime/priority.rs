@@ -47,7 +47,7 @@ pub(crate) static OTHERS: Rule = Rule {
 
 pub(super) fn check(runtime: &RuntimeObject<'_>, out: &mut Findings<'_>) {
     let review = runtime.review;
-    let own = Runtime::read(review.object.value());
+    let own = Runtime::read(review.object().value());
     let entries: Vec<(Node<'_>, &Format)> = runtime
         .spec
         .at("supportedModelFormats")

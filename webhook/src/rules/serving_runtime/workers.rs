@@ -101,13 +101,13 @@ pub(super) fn check(runtime: &RuntimeObject<'_>, out: &mut Findings<'_>) {
         .spec
         .at("containers")
         .items()
-        .find(named(names::KSERVE_CONTAINER));
+        .find(named(names::containers::KSERVE));
     if let Some(head) = head {
         multi_node::size_variables(&SIZE_ENV, &head, out);
         gpu::check(&GPU, &head, &annotations, out);
     }
     let worker = containers.index(0);
-    if named(names::WORKER_CONTAINER)(&worker) {
+    if named(names::containers::WORKER)(&worker) {
         gpu::check(&GPU, &worker, &annotations, out);
     }
     multi_node::sizes(&SIZE, &workers, out);

@@ -1,4 +1,4 @@
-//! A HorizontalPodAutoscaler.
+//! The autoscaler of Kubernetes.
 
 use crate::{
     node::Node,

@@ -1,4 +1,4 @@
-//! A KEDA ScaledObject.
+//! A `ScaledObject` of KEDA.
 
 use api::resources::Quantity;
 
@@ -64,7 +64,7 @@ fn check_metric(entry: &Node<'_>, out: &mut Findings<'_>) {
 fn resource(block: &Node<'_>, target: &Node<'_>, out: &mut Findings<'_>) {
     let (name, kind) = (block.at("name"), target.at("type"));
     match (name.text(), kind.text()) {
-        ("cpu", "Utilization") | ("memory", "Utilization") => {}
+        ("cpu" | "memory", "Utilization") => {}
         ("memory", "AverageValue") => {
             let amount = target.at("averageValue");
             let nanos = amount

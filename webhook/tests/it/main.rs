@@ -1,0 +1,18 @@
+//! Rules, defaulting and selection from outside: own cases of every rule, properties, and upstream's cases and
+//! manifests where these are at hand.
+
+#![expect(
+    clippy::needless_pass_by_value,
+    reason = "calls read better with `json!` in place"
+)]
+
+mod bypass;
+mod cases;
+mod corpus;
+mod every_rule;
+mod objects;
+mod properties;
+mod selection;
+mod shared;
+mod shipped;
+mod softening;
