@@ -104,8 +104,10 @@ missing() {
     done
 }
 
+work=$assets.build
+
 build() {
-    local work=$assets.build stamp flags program number=0
+    local stamp flags program number=0
     # What a build that was killed left behind.
     rm -rf "$work"
     mkdir -p "$work/tmp" "$assets"
@@ -119,7 +121,7 @@ build() {
     export CGO_ENABLED=0 GOFLAGS=-mod=readonly GOWORK=off GOCACHE=$work/cache GOTMPDIR=$work/tmp
     for program in "$@"; do
         number=$((number + 1))
-        say "building $program of Kubernetes $kubernetes ($number of $#)"
+        say "building $program ($number of $#)"
         if ! (cd "$module" && go build "${flags[@]}" -o "$work/$program" "${packages[$program]}") >&2; then
             say "$program could not be built; what is above says why"
             return 1
@@ -143,7 +145,7 @@ if [ ${#wanted[@]} -gt 0 ]; then
     if command -v flock > /dev/null; then flock 9; fi
     mapfile -t wanted < <(missing)
     if [ ${#wanted[@]} -gt 0 ]; then
-        say "to be built once, about ten minutes of CPU for all: ${wanted[*]}"
+        say "Kubernetes $kubernetes is built once, about ten minutes of CPU for all of it: ${wanted[*]}"
         begin=$SECONDS
         build "${wanted[@]}"
         say "built in $((SECONDS - begin)) s: $assets"

@@ -11,7 +11,7 @@ set -uo pipefail
 cd "$(dirname "$0")/.." || exit 2
 
 export STOWAGE_CACHE=${STOWAGE_CACHE:-$HOME/.cache/stowage}
-# Debian packages that the steps below need beyond a Rust toolchain; no root is needed when they are there.
+# Debian packages that the steps below need beyond Rust and Go toolchains; no root is needed when they are there.
 packages=(curl g++ python3 python3-venv)
 
 only=("$@")

@@ -5,6 +5,7 @@
 //! [`Cluster`] for itself.
 
 pub mod admission;
+mod audit;
 pub mod certificates;
 mod component;
 mod crds;
@@ -43,6 +44,8 @@ pub struct Options {
     /// Runs a controller manager. Without it, deleted namespaces stay, owners do not take what they own with them, and
     /// pods need no service account.
     pub controller_manager: bool,
+    /// Has the API server log every change, with what admission said of it: see [`Cluster::audit_events`].
+    pub audit: bool,
     /// More flags, such as `--audit-log-path=-`; a later flag beats an earlier one.
     pub flags: BTreeMap<Component, Vec<String>>,
 }
@@ -64,20 +67,24 @@ pub struct Cluster {
     authority: Authority,
     accounts: bool,
     /// Data, keys, kubeconfig files; removed at last.
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Cluster {
     /// Starts a control plane and returns when all of it is ready.
     pub async fn start(options: Options) -> anyhow::Result<Self> {
         let folder = TempDir::with_prefix_in("cluster-", scratch()?)?;
-        let setup = Setup {
+        let mut setup = Setup {
             programs: programs().await?.to_owned(),
             folder: folder.path().to_owned(),
             flags: options.flags,
         };
         let authority = Authority::new("stowage-test")?;
         setup.write_keys(&authority)?;
+        if options.audit {
+            let flags = setup.flags.entry(Component::ApiServer).or_default();
+            flags.extend(audit::flags(folder.path())?);
+        }
         let mut access = Access {
             // The port is known once the API server has one.
             url: "https://127.0.0.1".to_owned(),
@@ -114,7 +121,7 @@ impl Cluster {
             access,
             authority,
             accounts,
-            _folder: folder,
+            folder,
         })
     }
 

@@ -4,6 +4,7 @@ mod admission;
 mod controllers;
 mod custom_resources;
 mod faults;
+mod programs;
 mod rights;
 mod webhook_server;
 
@@ -24,7 +25,7 @@ fn complaint(done: &Finished) -> &str {
     &done.stderr
 }
 
-/// A manifest of a ConfigMap.
+/// A manifest of a `ConfigMap`.
 fn config_map(name: &str, data: &Value) -> String {
     serde_json::json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data})
         .to_string()

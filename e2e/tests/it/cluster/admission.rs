@@ -6,16 +6,21 @@ use std::sync::{
 };
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use e2e::cluster::{
-    Cluster,
-    admission::{FailurePolicy, Webhook, WebhookKind, requests},
-    certificates::Authority,
+use e2e::{
+    cluster::{
+        Cluster, Options,
+        admission::{FailurePolicy, Webhook, WebhookKind, requests},
+        certificates::Authority,
+    },
+    process,
 };
 use serde_json::{Value, json};
 
+use crate::support::SOON;
+
 use super::{complaint, config_map, printed, webhook_server::WebhookServer};
 
-/// A webhook for ConfigMaps of one namespace.
+/// A webhook for `ConfigMap`s of one namespace.
 fn webhook<'a>(
     kind: WebhookKind,
     name: &'a str,
@@ -195,4 +200,35 @@ async fn an_admission_policy_denies() {
     );
     let good = config_map("settings", &json!({"user": "none"}));
     printed(&admin.kubectl_with(&apply, &good).await.unwrap());
+}
+
+#[tokio::test]
+async fn what_a_webhook_notes_is_in_the_audit_log() {
+    let options = Options {
+        audit: true,
+        ..Options::default()
+    };
+    let cluster = Cluster::start(options).await.unwrap();
+    let namespace = cluster.namespace().await.unwrap();
+    let pair = cluster.authority().server(&["127.0.0.1"]).unwrap();
+    let server = WebhookServer::start(
+        &pair,
+        |_| json!({"allowed": true, "auditAnnotations": {"rule": "none"}}),
+    )
+    .await;
+    let authority = cluster.authority().certificate();
+    let name = "notes.stowage.test";
+    let webhook = webhook(WebhookKind::Validating, name, &server.url, &authority, &namespace);
+    cluster.register(&webhook).await.unwrap();
+    let apply = ["apply", "-n", &namespace, "-f", "-"];
+    let manifest = config_map("settings", &json!({}));
+    printed(&cluster.admin().kubectl_with(&apply, &manifest).await.unwrap());
+    let event = process::eventually("the audit event", SOON, async || {
+        let mut events = cluster.audit_events()?.into_iter();
+        Ok(events.find(|event| event["objectRef"]["name"] == "settings"))
+    })
+    .await
+    .unwrap();
+    assert_eq!(event["annotations"]["notes.stowage.test/rule"], "none", "{event}");
+    assert_eq!(event["user"]["username"], "admin");
 }

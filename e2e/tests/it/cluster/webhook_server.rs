@@ -27,14 +27,17 @@ impl WebhookServer {
         pair: &Pair,
         answer: impl Fn(&Value) -> Value + Clone + Send + Sync + 'static,
     ) -> Self {
-        let certificate = CertificateDer::from_pem_slice(pair.certificate.as_bytes()).unwrap();
-        let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).unwrap();
+        let certificate = CertificateDer::from_pem_slice(pair.certificate.as_bytes()).expect("a certificate");
+        let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).expect("a key");
         let config = ServerConfig::builder()
             .with_no_client_auth()
             .with_single_cert(vec![certificate], key)
-            .unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("https://{}/review", listener.local_addr().unwrap());
+            .expect("certificate and key belong together");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+        let url = format!(
+            "https://{}/review",
+            listener.local_addr().expect("the port is known")
+        );
         let review = move |Json(mut review): Json<Value>| {
             let mut response = answer(&review["request"]);
             response["uid"] = review["request"]["uid"].clone();
@@ -47,7 +50,11 @@ impl WebhookServer {
             listener,
             acceptor: TlsAcceptor::from(Arc::new(config)),
         };
-        let task = tokio::spawn(async move { axum::serve(tls, router).await.unwrap() });
+        let task = tokio::spawn(async move {
+            axum::serve(tls, router)
+                .await
+                .expect("serving ends with the test");
+        });
         Self { url, task }
     }
 }
@@ -69,7 +76,7 @@ impl Listener for Tls {
 
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {
         loop {
-            let (stream, addr) = self.listener.accept().await.unwrap();
+            let (stream, addr) = self.listener.accept().await.expect("the port stays open");
             // A client that does not trust us is its own problem: the API server tells the test.
             if let Ok(stream) = self.acceptor.accept(stream).await {
                 return (stream, addr);
