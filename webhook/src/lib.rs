@@ -18,6 +18,7 @@ pub mod config;
 pub mod defaults;
 pub mod explain;
 pub mod finding;
+pub mod health;
 mod names;
 mod node;
 pub mod patch;

@@ -6,8 +6,11 @@ use std::{
     time::Duration,
 };
 
+mod run;
+
 use kit::args::{ByteSize, TelemetryArgs};
 
+use self::run::run;
 use crate::args::RuleArgs;
 
 const EXAMPLES: &str = "\
@@ -79,6 +82,10 @@ pub struct ServeArgs {
     /// Kubeconfig file [default: $KUBECONFIG, ~/.kube/config, or the pod's service account]
     #[arg(long, value_name = "FILE", help_heading = "Cluster")]
     pub kubeconfig: Option<PathBuf>,
+
+    /// Name of this replica, for the lease [default: made up]
+    #[arg(long, env = "POD_NAME", value_name = "NAME", help_heading = "Cluster")]
+    pub identity: Option<String>,
 
     /// Reviews at once; more are answered 429, and the API server tries again
     #[arg(long, env = "STOWAGE_MAX_IN_FLIGHT", default_value_t = 256, value_parser = clap::value_parser!(u16).range(1..), value_name = "N", help_heading = "Limits")]
@@ -183,8 +190,4 @@ pub struct CertificateArgs {
 pub fn main(telemetry: &TelemetryArgs, args: &ServeArgs) -> anyhow::Result<()> {
     kit::telemetry::init(telemetry)?;
     kit::threads::runtime(args.threads)?.block_on(run(args))
-}
-
-async fn run(_args: &ServeArgs) -> anyhow::Result<()> {
-    anyhow::bail!("serving is not there yet")
 }
