@@ -114,6 +114,7 @@ pub fn main(args: &CheckArgs) -> ExitCode {
         namespace: namespace.clone(),
         options,
         keep_defaulted: *output == Format::Json,
+        kept_bytes: run::KEPT_BYTES,
     });
     let mut out = BufWriter::new(io::stdout().lock());
     match report::print(&report, style, &mut out, &mut io::stderr().lock()) {

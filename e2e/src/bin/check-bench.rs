@@ -45,26 +45,35 @@ fn main() -> anyhow::Result<()> {
     let location = schemas.join("{{.ResourceKind}}_{{.ResourceAPIVersion}}.json");
     let threads = std::thread::available_parallelism()?.get().to_string();
     let tools = [
-        Tool::new("stowage-webhook check", &args.webhook, &[
-            "check".as_ref(),
-            manifests.as_os_str(),
-        ]),
-        Tool::new("stowage-webhook check --mode strict -o json", &args.webhook, &[
-            "check".as_ref(),
-            "--mode".as_ref(),
-            "strict".as_ref(),
-            "-o".as_ref(),
-            "json".as_ref(),
-            manifests.as_os_str(),
-        ]),
-        Tool::new("kubeconform", &args.kubeconform, &[
-            "-summary".as_ref(),
-            "-n".as_ref(),
-            threads.as_ref(),
-            "-schema-location".as_ref(),
-            location.as_os_str(),
-            manifests.as_os_str(),
-        ]),
+        Tool::new(
+            "stowage-webhook check",
+            &args.webhook,
+            &["check".as_ref(), manifests.as_os_str()],
+        ),
+        Tool::new(
+            "stowage-webhook check --mode strict -o json",
+            &args.webhook,
+            &[
+                "check".as_ref(),
+                "--mode".as_ref(),
+                "strict".as_ref(),
+                "-o".as_ref(),
+                "json".as_ref(),
+                manifests.as_os_str(),
+            ],
+        ),
+        Tool::new(
+            "kubeconform",
+            &args.kubeconform,
+            &[
+                "-summary".as_ref(),
+                "-n".as_ref(),
+                threads.as_ref(),
+                "-schema-location".as_ref(),
+                location.as_os_str(),
+                manifests.as_os_str(),
+            ],
+        ),
     ];
     let mut times: Vec<Vec<Duration>> = vec![Vec::new(); tools.len()];
     for run in 0..=args.runs {
@@ -85,7 +94,10 @@ fn main() -> anyhow::Result<()> {
         bytes / u64::from(args.manifests),
         args.runs
     )?;
-    writeln!(out, "| tool | manifests/s | seconds | beside kubeconform |\n|---|---|---|---|")?;
+    writeln!(
+        out,
+        "| tool | manifests/s | seconds | beside kubeconform |\n|---|---|---|---|"
+    )?;
     let rates: Vec<f64> = times
         .iter_mut()
         .map(|times| {
@@ -96,7 +108,12 @@ fn main() -> anyhow::Result<()> {
     let base = rates.last().copied().unwrap_or(1.0);
     for (tool, rate) in tools.iter().zip(&rates) {
         let seconds = f64::from(args.manifests) / rate;
-        writeln!(out, "| {} | {rate:.0} | {seconds:.2} | {:.2}x |", tool.name, rate / base)?;
+        writeln!(
+            out,
+            "| {} | {rate:.0} | {seconds:.2} | {:.2}x |",
+            tool.name,
+            rate / base
+        )?;
     }
     Ok(())
 }
@@ -156,7 +173,9 @@ fn write_manifests(folder: &Path, count: u32) -> anyhow::Result<u64> {
 fn manifest(number: u32) -> String {
     let team = number % 100;
     let predictor = match number % 4 {
-        0 => format!("    model:\n      modelFormat:\n        name: sklearn\n      storageUri: s3://models/{number}\n"),
+        0 => format!(
+            "    model:\n      modelFormat:\n        name: sklearn\n      storageUri: s3://models/{number}\n"
+        ),
         1 => format!(
             "    minReplicas: 1\n    maxReplicas: 4\n    model:\n      modelFormat:\n        name: xgboost\n      \
              protocolVersion: v2\n      storageUri: gs://bucket/team-{team}/{number}\n      resources:\n        requests:\n          \
@@ -190,7 +209,10 @@ fn write_schemas(folder: &Path) -> anyhow::Result<()> {
     for entry in fs::read_dir(&definitions).with_context(|| definitions.display().to_string())? {
         let text = fs::read_to_string(entry?.path())?;
         let definition: Value = serde_saphyr::from_str(&text).context("read a definition")?;
-        let kind = definition["spec"]["names"]["kind"].as_str().unwrap_or_default().to_lowercase();
+        let kind = definition["spec"]["names"]["kind"]
+            .as_str()
+            .unwrap_or_default()
+            .to_lowercase();
         for version in definition["spec"]["versions"].as_array().into_iter().flatten() {
             let name = version["name"].as_str().unwrap_or_default();
             let mut schema = version["schema"]["openAPIV3Schema"].clone();
@@ -208,7 +230,10 @@ fn translate(schema: &mut Value) {
             if members.remove("x-kubernetes-int-or-string").is_some() {
                 members.remove("anyOf");
                 members.remove("type");
-                members.insert("oneOf".to_owned(), json!([{"type": "string"}, {"type": "integer"}]));
+                members.insert(
+                    "oneOf".to_owned(),
+                    json!([{"type": "string"}, {"type": "integer"}]),
+                );
             }
             members.values_mut().for_each(translate);
         }

@@ -126,7 +126,8 @@ fn commands_of_pipelines_are_run_too() {
     let hook = read(".pre-commit-hooks.yaml");
     let entry = hook.lines().find_map(|line| line.trim().strip_prefix("entry: "));
     assert!(
-        run.iter().any(|line| entry.is_some_and(|entry| line.starts_with(entry))),
+        run.iter()
+            .any(|line| entry.is_some_and(|entry| line.starts_with(entry))),
         "nothing runs {entry:?}"
     );
 }

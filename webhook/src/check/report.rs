@@ -124,4 +124,3 @@ pub(super) fn print(
     }
     Ok(())
 }
-

@@ -22,9 +22,8 @@ use super::{
 };
 use crate::review::Options;
 
-/// Files whose objects are kept between the two passes, in bytes of text: a parsed object takes about five times its
-/// text. Files beyond that are read twice.
-const KEPT_BYTES: usize = 32 << 20;
+/// For [`Plan::kept_bytes`]: a parsed object takes about five times its text.
+pub(super) const KEPT_BYTES: usize = 32 << 20;
 /// How often the progress is written.
 const PROGRESS: Duration = Duration::from_millis(100);
 /// Quicker checks show no progress.
@@ -40,6 +39,8 @@ pub(super) struct Plan {
     pub(super) options: Options,
     /// Whether verdicts have the object after defaulting.
     pub(super) keep_defaulted: bool,
+    /// Text of the files whose objects are kept between the two passes; files beyond that are read twice.
+    pub(super) kept_bytes: usize,
 }
 
 /// What was found in one file.
@@ -112,7 +113,7 @@ pub(super) fn run(plan: &Plan) -> Report {
         };
         let mut loaded = load(source);
         let size = loaded.as_ref().map_or(0, |loaded| loaded.text.len());
-        let fits = kept.fetch_add(size, Ordering::Relaxed) + size <= KEPT_BYTES;
+        let fits = kept.fetch_add(size, Ordering::Relaxed) + size <= plan.kept_bytes;
         if fits || !source.can_be_read_again() {
             *slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(loaded);
         } else {
@@ -194,6 +195,9 @@ fn check(file: String, loaded: Result<Loaded, Problem>, context: &Context, plan:
         }
     }
     report.problems = manifest.problems;
+    report
+        .problems
+        .sort_by_key(|problem| (problem.line, problem.column));
     let shown =
         !report.problems.is_empty() || report.verdicts.iter().any(|verdict| !verdict.findings.is_empty());
     report.text = shown.then_some(text);
@@ -282,3 +286,6 @@ impl Progress {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

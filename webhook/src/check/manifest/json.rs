@@ -38,7 +38,13 @@ pub(super) fn documents(text: &str) -> Result<Vec<Document>, Failed> {
                 lines += text.get(counted..start).unwrap_or_default().matches('\n').count();
                 counted = start;
                 let line = lines + 1;
-                found.push(Document { value, start, end, lines, line });
+                found.push(Document {
+                    value,
+                    start,
+                    end,
+                    lines,
+                    line,
+                });
             }
             Some(Err(err)) if TWICE.get() => {
                 let message = err.to_string();

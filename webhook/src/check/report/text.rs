@@ -42,7 +42,7 @@ pub(super) fn print(
             }
             let (line, column) = (problem.line, problem.column);
             excerpt(
-                file,
+                &lines,
                 Place {
                     line,
                     column,
@@ -113,7 +113,14 @@ struct Lines<'t>(Vec<&'t str>);
 
 impl<'t> Lines<'t> {
     fn of(file: &'t FileReport) -> Self {
-        Self(file.text.as_deref().map(str::lines).into_iter().flatten().collect())
+        Self(
+            file.text
+                .as_deref()
+                .map(str::lines)
+                .into_iter()
+                .flatten()
+                .collect(),
+        )
     }
 
     /// By its number from 1.
@@ -124,7 +131,7 @@ impl<'t> Lines<'t> {
 
 /// The line with a caret; gives the width of the line number.
 fn excerpt(
-    file: &FileReport,
+    lines: &Lines<'_>,
     place: Place,
     color: &str,
     paint: Paint,

@@ -7,12 +7,18 @@ const RUNTIME: &str = "apiVersion: serving.kserve.io/v1alpha1\nkind: ClusterServ
                        containers: [{name: kserve-container, image: x}]\n";
 
 fn asks_for(runtime: &str) -> String {
-    service("iris", &format!("{{model: {{modelFormat: {{name: xgboost}}, runtime: {runtime}}}}}"))
+    service(
+        "iris",
+        &format!("{{model: {{modelFormat: {{name: xgboost}}, runtime: {runtime}}}}}"),
+    )
 }
 
 #[test]
 fn without_context_nothing_is_concluded_from_absence() {
-    let folder = Folder::with(&[("a.yaml", &asks_for("nowhere")), ("secret.yaml", "apiVersion: v1\nkind: Secret\n")]);
+    let folder = Folder::with(&[
+        ("a.yaml", &asks_for("nowhere")),
+        ("secret.yaml", "apiVersion: v1\nkind: Secret\n"),
+    ]);
     let (code, report) = folder.check(&["--mode", "strict", "."]);
     assert_eq!((code, rules(&report[0], "deny")), (0, vec![]));
 }
@@ -32,7 +38,11 @@ fn context_is_the_cluster() {
 #[test]
 fn checked_objects_are_context_by_what_they_say() {
     // The runtime is known to be unfit; another one is not known to be absent.
-    let folder = Folder::with(&[("a.yaml", &asks_for("sk")), ("b.yaml", &asks_for("other")), ("r.yaml", RUNTIME)]);
+    let folder = Folder::with(&[
+        ("a.yaml", &asks_for("sk")),
+        ("b.yaml", &asks_for("other")),
+        ("r.yaml", RUNTIME),
+    ]);
     let (code, report) = folder.check(&["--mode", "strict", "."]);
     assert_eq!(code, 1);
     assert_eq!(rules(&report[0], "deny"), ["IS-C04"]);
@@ -52,10 +62,17 @@ fn the_configuration_comes_from_context() {
     assert_eq!(mode(&["a.yaml", "--context", "config.yaml"]), "Standard");
     assert_ne!(mode(&["a.yaml"]), "Standard");
     // One that cannot be read is said.
-    let broken = Folder::with(&[("a.yaml", &service("iris", GOOD)), ("config.yaml", &config.replace("Standard", "Fast"))]);
+    let broken = Folder::with(&[
+        ("a.yaml", &service("iris", GOOD)),
+        ("config.yaml", &config.replace("Standard", "Fast")),
+    ]);
     let done = broken.run(&["check", "a.yaml", "--context", "config.yaml"]);
     assert_eq!(done.code, 2);
-    assert!(done.stderr.contains("`Knative`, `Standard` or `ModelMesh`"), "{}", done.stderr);
+    assert!(
+        done.stderr.contains("`Knative`, `Standard` or `ModelMesh`"),
+        "{}",
+        done.stderr
+    );
 }
 
 #[test]
@@ -82,7 +99,10 @@ fn warnings_fail_only_when_asked_and_not_when_suppressed() {
         ("odd.yaml", &service("iris", odd)),
         (
             "meant.yaml",
-            &service("iris, annotations: {stowage.dev/suppress.IS-C14: a private protocol}", odd),
+            &service(
+                "iris, annotations: {stowage.dev/suppress.IS-C14: a private protocol}",
+                odd,
+            ),
         ),
     ]);
     assert_eq!(folder.check(&["odd.yaml"]).0, 0);

@@ -12,7 +12,10 @@ fn the_document_is_up_to_date() {
     let done = Folder::with(&[]).run(&["explain", "-o", "markdown"]);
     assert_eq!(done.code, 0);
     let written = fs::read_to_string(&path).unwrap_or_default();
-    assert!(done.stdout == written, "docs/rules.md is out of date: run `make rules`");
+    assert!(
+        done.stdout == written,
+        "docs/rules.md is out of date: run `make rules`"
+    );
 }
 
 #[test]
@@ -36,5 +39,9 @@ fn every_rule_and_kind_is_explained() {
 fn an_unknown_subject_is_refused_with_a_suggestion() {
     let done = Folder::with(&[]).run(&["explain", "InferenceServise"]);
     assert_eq!(done.code, 2);
-    assert!(done.stderr.contains("did you mean `InferenceService`?"), "{}", done.stderr);
+    assert!(
+        done.stderr.contains("did you mean `InferenceService`?"),
+        "{}",
+        done.stderr
+    );
 }
