@@ -1,6 +1,6 @@
 # A thin front door: the work is in scripts/ and in the crates.
 
-.PHONY: help test fmt clippy deny fuzz models docs-tables manifests bench plots
+.PHONY: help test fmt clippy deny fuzz models docs-tables manifests rules bench plots
 
 help:
 	@echo "make test    everything that must hold: format, lints, dependencies, builds, tests, 30 s of each fuzz target"
@@ -11,6 +11,7 @@ help:
 	@echo "make models  train the example models again"
 	@echo "make docs-tables  write the tables of docs/onnx.md anew, from the code"
 	@echo "make manifests  write the definitions of the custom resources again"
+	@echo "make rules   write docs/rules.md from the rule table"
 	@echo "make bench   the router beside haproxy, nginx, a Go proxy and MLServer, very many models, the engines; in release; prints tables"
 	@echo "make plots   draw what the benches measured"
 
@@ -38,6 +39,10 @@ docs-tables:
 
 manifests:
 	cargo run -p api --features manifests --bin manifests -- manifests/crds
+
+rules:
+	cargo run -q --locked -p webhook --bin stowage-webhook -- explain -o markdown > docs/rules.md.new
+	mv docs/rules.md.new docs/rules.md
 
 bench:
 	scripts/bench.sh

@@ -4,6 +4,7 @@
 #     PATH=$(scripts/client-tool.sh grpcurl):$PATH
 #
 # grpcurl         built by go (1.21 or newer) from e2e/tools/go.mod
+# kubeconform     the same
 # buf             by npm from e2e/tools/package-lock.json
 # perf_analyzer   Triton's load generator: a Linux binary inside an older tritonclient, see e2e/clients/requirements-perf.txt
 #
@@ -14,11 +15,11 @@ set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 tool=${1:-}
 case $tool in
-    grpcurl) pins=("$root/e2e/tools/go.mod" "$root/e2e/tools/go.sum") ;;
+    grpcurl | kubeconform) pins=("$root/e2e/tools/go.mod" "$root/e2e/tools/go.sum") ;;
     buf) pins=("$root/e2e/tools/package.json" "$root/e2e/tools/package-lock.json") ;;
     perf_analyzer) pins=("$root/e2e/clients/requirements-perf.txt") ;;
     *)
-        echo "client-tool.sh: usage: client-tool.sh grpcurl|buf|perf_analyzer" >&2
+        echo "client-tool.sh: usage: client-tool.sh grpcurl|kubeconform|buf|perf_analyzer" >&2
         exit 2
         ;;
 esac
@@ -42,6 +43,8 @@ install_grpcurl() {
     # -C: the module stands apart from everything else. Without symbols it is a third smaller.
     CGO_ENABLED=0 go build -C "$root/e2e/tools" -mod=readonly -trimpath -ldflags '-s -w' -o "$folder/bin/" tool
 }
+# One module, built as a whole.
+install_kubeconform() { install_grpcurl; }
 install_buf() {
     need npm "Debian: scripts/apt.sh nodejs npm"
     mkdir -p "$folder"

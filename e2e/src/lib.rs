@@ -3,5 +3,7 @@
 pub mod backend;
 pub mod bench;
 pub mod client;
+#[cfg(feature = "cluster")]
+pub mod cluster;
 pub mod onnx;
 pub mod process;

@@ -1,6 +1,9 @@
 //! Processes under test: found, started, watched and ended here.
 //!
-//! Output goes to a file and is shown when the test that owns the process fails. A process dies with its owner.
+//! Output goes to a file and is shown when the test that owns the process fails. A process dies with its owner, and at
+//! the latest with the program.
+
+mod scratch;
 
 use std::{
     env,
@@ -13,6 +16,8 @@ use std::{
 
 use anyhow::Context as _;
 use tempfile::TempDir;
+
+pub use self::scratch::scratch;
 
 /// How often a condition is looked at again.
 const POLL: Duration = Duration::from_millis(10);
@@ -67,14 +72,16 @@ impl Process {
     /// Starts a command with its output captured and no input.
     pub fn start(mut command: Command) -> anyhow::Result<Self> {
         let name = command.get_program().to_string_lossy().into_owned();
-        let folder = TempDir::new()?;
+        let folder = TempDir::new_in(scratch()?)?;
         let output = fs::File::create(folder.path().join("output"))?;
         command
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
             .stderr(output);
         let child = command.spawn().with_context(|| format!("start {name}"))?;
-        Ok(Self { name, child, folder })
+        let process = Self { name, child, folder };
+        scratch::remember(process.id())?;
+        Ok(process)
     }
 
     /// Process id.
@@ -104,6 +111,14 @@ impl Process {
             .status()
             .context("run kill")?;
         anyhow::ensure!(status.success(), "kill -TERM: {status}");
+        Ok(())
+    }
+
+    /// Ends it at once, and returns when it has ended.
+    pub fn kill(&mut self) -> anyhow::Result<()> {
+        self.child.kill().with_context(|| format!("kill {}", self.name))?;
+        self.child.wait()?;
+        scratch::forget(self.id());
         Ok(())
     }
 
@@ -155,6 +170,7 @@ impl Drop for Process {
     fn drop(&mut self) {
         // Both fail only when it has ended already.
         let _: io::Result<()> = self.child.kill();
+        scratch::forget(self.id());
         let _: io::Result<ExitStatus> = self.child.wait();
         if std::thread::panicking() {
             eprintln!("--- output of {} ---\n{}---", self.name, self.output());
@@ -180,7 +196,13 @@ where
     I::Item: AsRef<OsStr>,
 {
     let mut command = Command::new(program);
-    command.args(args).current_dir(root()).stdin(Stdio::null());
+    command.args(args).stdin(Stdio::null());
+    finish(command).await
+}
+
+/// The same with a command that has its environment and input set. It runs in the repository's root.
+pub async fn finish(mut command: Command) -> anyhow::Result<Finished> {
+    command.current_dir(root());
     let name = command.get_program().to_string_lossy().into_owned();
     let output = tokio::task::spawn_blocking(move || command.output())
         .await?
@@ -236,6 +258,15 @@ mod tests {
         assert!(path.exists());
         drop(process);
         assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn a_process_dies_when_it_is_killed() {
+        let mut process = shell("exec sleep 1000");
+        process.kill().unwrap();
+        assert!(!PathBuf::from(format!("/proc/{}", process.id())).exists());
+        assert!(process.check_running().is_err());
+        process.kill().unwrap();
     }
 
     #[tokio::test]

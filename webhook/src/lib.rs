@@ -11,19 +11,29 @@
 //! * [`rules::RULES`] is the one table of what is checked; explanations, documents and generated policies come from it.
 //! * No I/O, no clock, no panic: what is wrong with an object is a finding.
 
+pub mod args;
+pub mod certs;
+pub mod check;
 pub mod config;
 pub mod defaults;
+pub mod explain;
 pub mod finding;
+pub mod health;
 mod names;
 mod node;
 pub mod patch;
+pub mod policies;
 pub mod review;
 pub mod rules;
+pub mod run;
 pub mod runtime_defaults;
 pub mod select;
+pub mod serve;
+pub mod server;
 pub mod snapshot;
 mod suggest;
 mod validate;
+pub mod watch;
 
 pub use defaults::{Defaulted, default};
 pub use finding::{FieldPath, Finding, Severity, Step};

@@ -236,6 +236,8 @@ pub struct Snapshot {
 
 mod write;
 
+pub use write::Seen;
+
 impl Snapshot {
     /// The configuration; what upstream ships until one was read.
     pub fn config(&self) -> &Config {

@@ -98,6 +98,40 @@ async fn guide_to_the_clients() {
     follow_with("docs/clients.md", clients::tools().await).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn guide_to_ci() {
+    follow("docs/ci.md").await;
+}
+
+/// What the snippets for pipelines and the hook run is run by the guide as well.
+#[test]
+fn commands_of_pipelines_are_run_too() {
+    let blocks = blocks("docs/ci.md");
+    let (shown, run): (Vec<_>, Vec<_>) = blocks.iter().partition(|block| block.kind == Kind::Shown);
+    let run: Vec<&str> = run
+        .iter()
+        .filter(|block| block.kind != Kind::Manual)
+        .flat_map(|block| block.text.lines())
+        .collect();
+    let commands: Vec<&str> = shown
+        .iter()
+        .flat_map(|block| block.text.lines())
+        .map(|line| line.trim_start_matches([' ', '-']).trim_start_matches("run: "))
+        .filter(|line| line.starts_with("stowage-webhook "))
+        .collect();
+    assert!(commands.len() >= 3, "{commands:?}");
+    for command in commands {
+        assert!(run.contains(&command), "nothing runs {command}");
+    }
+    let hook = read(".pre-commit-hooks.yaml");
+    let entry = hook.lines().find_map(|line| line.trim().strip_prefix("entry: "));
+    assert!(
+        run.iter()
+            .any(|line| entry.is_some_and(|entry| line.starts_with(entry))),
+        "nothing runs {entry:?}"
+    );
+}
+
 /// A new guide needs a test of its own here, unless nothing in it is to be run.
 #[test]
 fn no_guide_is_left_out() {
@@ -107,7 +141,7 @@ fn no_guide_is_left_out() {
             .any(|block| !matches!(block.kind, Kind::Manual | Kind::Shown));
         let tested = matches!(
             file.as_str(),
-            "docs/serve.md" | "docs/router.md" | "docs/clients.md"
+            "docs/serve.md" | "docs/router.md" | "docs/clients.md" | "docs/ci.md"
         );
         assert_eq!(runs, tested, "{file}");
     }

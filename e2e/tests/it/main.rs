@@ -1,6 +1,6 @@
 //! End to end: the built binaries, as processes, with real models and real clients.
 //!
-//! Needs the binaries beside the tests (`cargo build -p standalone -p router -p adapter --bins`); Python packages are
+//! Needs the binaries beside the tests (`cargo build -p standalone -p router -p adapter -p webhook --bins`); Python packages are
 //! installed by `scripts/venv.sh`.
 
 mod architecture;
@@ -8,6 +8,7 @@ mod bad_input;
 mod bad_models;
 mod benches;
 mod clients;
+mod cluster;
 mod command_line;
 mod density;
 mod docs;
@@ -15,6 +16,7 @@ mod eviction;
 mod examples;
 mod hostile_clients;
 mod plane;
+mod policies;
 mod request_logs;
 mod shutdown;
 mod support;

@@ -18,6 +18,7 @@ mod runtimes;
 mod service_later;
 mod service_upstream;
 mod whole_objects;
+mod written;
 
 /// One rule, an object that breaks it and one that does not.
 pub(crate) struct Case {

@@ -8,6 +8,7 @@
 
 mod bypass;
 mod cases;
+mod check;
 mod corpus;
 mod every_rule;
 mod objects;
