@@ -43,9 +43,9 @@ pub(super) async fn run(args: &ServeArgs) -> anyhow::Result<()> {
 
     let webhooks = listen_on(SocketAddr::new(args.bind, args.port)).await?;
     let probes = admin::probes(health.readiness().clone(), drain.clone());
-    serve_admin(SocketAddr::new(args.bind, args.probe_port), probes, &drain).await?;
+    let probes = serve_admin(SocketAddr::new(args.bind, args.probe_port), probes, &drain).await?;
     let scrape = admin::metrics(Arc::new(registry));
-    serve_admin(SocketAddr::new(args.bind, args.metrics_port), scrape, &drain).await?;
+    let scrapes = serve_admin(SocketAddr::new(args.bind, args.metrics_port), scrape, &drain).await?;
 
     let current = Current::new(health.clone(), metrics.clone());
     let snapshot = watch::start(&client, &args.namespace, health, metrics.clone(), &drain);
@@ -57,7 +57,8 @@ pub(super) async fn run(args: &ServeArgs) -> anyhow::Result<()> {
         metrics,
         drain: drain.clone(),
     };
-    tracing::info!(addr = %webhooks.local_addr()?, mode = ?args.rules.mode, "listening");
+    let addr = webhooks.local_addr()?;
+    tracing::info!(%addr, %probes, metrics = %scrapes, mode = ?args.rules.mode, "listening");
     let tls = listen::tls(Arc::new(current)).context("set up TLS")?;
     listen::serve(webhooks, tls, router(Arc::new(app)), drain, args.drain_delay).await;
     Ok(())
@@ -167,8 +168,9 @@ async fn listen_on(addr: SocketAddr) -> anyhow::Result<TcpListener> {
         .with_context(|| format!("failed to listen on {addr}"))
 }
 
-async fn serve_admin(addr: SocketAddr, app: axum::Router, drain: &Drain) -> anyhow::Result<()> {
+async fn serve_admin(addr: SocketAddr, app: axum::Router, drain: &Drain) -> anyhow::Result<SocketAddr> {
     let listener = listen_on(addr).await?;
+    let addr = listener.local_addr()?;
     tokio::spawn(admin::serve(listener, app, drain.clone()));
-    Ok(())
+    Ok(addr)
 }
