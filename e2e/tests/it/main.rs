@@ -1,6 +1,6 @@
 //! End to end: the built binaries, as processes, with real models and real clients.
 //!
-//! Needs the binaries beside the tests (`cargo build -p standalone -p router -p adapter --bins`); Python packages are
+//! Needs the binaries beside the tests (`cargo build -p standalone -p router -p adapter -p webhook --bins`); Python packages are
 //! installed by `scripts/venv.sh`.
 
 mod architecture;
@@ -20,3 +20,4 @@ mod support;
 mod two_processes;
 mod v1;
 mod watched_folder;
+mod webhook;
