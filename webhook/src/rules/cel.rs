@@ -18,10 +18,19 @@ pub static VARIABLES: &[(&str, &str)] = &[
          (has(variables.spec.explainer) ? [variables.spec.explainer] : [])",
     ),
     (
-        "blocks",
+        "frameworks",
         "['model', 'sklearn', 'tensorflow', 'xgboost', 'pytorch', 'triton', 'onnx', 'huggingface', 'pmml', \
-         'lightgbm', 'paddle'].filter(b, b in variables.predictor)",
+         'lightgbm', 'paddle']",
     ),
+    (
+        "blocks",
+        "variables.frameworks.filter(b, b in variables.predictor)",
+    ),
+    (
+        "canaries",
+        "variables.spec.?canary.orValue([]).map(c, c.?predictor.orValue({}))",
+    ),
+    ("predictors", "[variables.predictor] + variables.canaries"),
 ];
 
 /// Objects that are being deleted are not looked at: the condition under which a policy applies.

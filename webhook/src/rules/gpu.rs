@@ -1,5 +1,7 @@
 //! Which resources a multi-node container may ask for: the known GPUs and nothing exotic.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::Rule;
@@ -72,17 +74,16 @@ pub(crate) fn check(
     // Further GPUs may have been configured meanwhile.
     let stale = out.review.snapshot.freshness(Part::Config) == Freshness::Stale;
     let configured = &out.review.snapshot.config().gpu_resources;
-    let known: Vec<&str> = GPUS
+    let more = more.iter().map(String::as_str);
+    let known: BTreeSet<&str> = GPUS
         .into_iter()
-        .chain(more.iter().map(String::as_str))
+        .chain(more)
         .chain(configured.iter().map(String::as_str))
         .collect();
-    let unknown: Vec<_> = asked()
-        .filter(|(name, _)| !PLAIN.contains(name) && !known.contains(name))
-        .collect();
-    for (name, node) in unknown {
+    for (name, node) in asked().filter(|(name, _)| !PLAIN.contains(name) && !known.contains(name)) {
         let message = format!("`{name}` is no known GPU resource, and multi-node pods may ask for no other");
-        let hint = suggest::hint(name, known.iter().copied());
-        out.push(rule, &node, message).hint(hint).uncertain(stale);
+        out.push(rule, &node, message)
+            .hint(suggest::hint(name, GPUS))
+            .uncertain(stale);
     }
 }

@@ -241,7 +241,7 @@ fn unknown_field(fields: &Fields, above: &str, name: &str, node: &Node<'_>, out:
             .hint(format!("write `{proper}`"));
         return;
     }
-    if fields.open || out.is_full(UNKNOWN.severity(out.review.options.mode)) {
+    if fields.open {
         return;
     }
     let gone = GONE
@@ -249,9 +249,11 @@ fn unknown_field(fields: &Fields, above: &str, name: &str, node: &Node<'_>, out:
         .find(|(below, gone, _)| *below == above && *gone == name)
         .map(|(_, _, instead)| *instead);
     let near = || suggest::nearest(name, fields.known.keys().map(String::as_str));
-    let hint = gone
-        .map(str::to_owned)
-        .or_else(|| near().map(|near| format!("did you mean `{near}`?")));
+    let hint = match gone {
+        Some(instead) => Some(instead.to_owned()),
+        None if out.is_full(&UNKNOWN) => None,
+        None => near().map(|near| format!("did you mean `{near}`?")),
+    };
     out.push(
         &UNKNOWN,
         node,

@@ -1,12 +1,15 @@
 //! What a rule gets and where its findings go.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::{
+    collections::BTreeMap,
+    hash::{DefaultHasher, Hash, Hasher},
+};
 
 use serde_json::Value;
 
 use super::{Rule, freshness};
 use crate::{
-    finding::{Finding, Severity},
+    finding::{FieldPath, Finding, Severity},
     node::Node,
     review::{Options, Request},
     snapshot::{Freshness, Part, Snapshot},
@@ -58,14 +61,17 @@ pub(crate) struct Findings<'a> {
     pub(crate) review: Review<'a>,
     pub(crate) list: Vec<Finding>,
     told: Vec<Part>,
-    /// How many denials and warnings are in the list.
-    counts: [usize; 2],
-    /// Where findings go that are one too many, and whether there was one.
+    /// How many findings each rule has in the list.
+    counts: BTreeMap<&'static str, usize>,
+    /// A finding that is one too many of its rule, until the next one comes.
     spill: Option<Finding>,
+    /// What was too many, one finding for each rule.
+    more: BTreeMap<&'static str, (usize, Finding)>,
 }
 
-/// Most denials, and most warnings, that are kept of one object: more than a person reads, and a bound on the answer.
-const MOST: usize = 100;
+/// Most findings of one rule that are listed: more than a person reads, and a bound on the answer. Those beyond it are
+/// one finding more, which is softened only if it is the same in the stored object: nothing hides behind a long list.
+const MOST: usize = 20;
 
 impl<'a> Findings<'a> {
     pub(crate) fn new(review: Review<'a>) -> Self {
@@ -73,8 +79,9 @@ impl<'a> Findings<'a> {
             review,
             list: Vec::new(),
             told: Vec::new(),
-            counts: [0; 2],
+            counts: BTreeMap::new(),
             spill: None,
+            more: BTreeMap::new(),
         }
     }
 
@@ -103,23 +110,49 @@ impl<'a> Findings<'a> {
             suppressed: None,
             fingerprint,
         };
-        if self.is_full(severity) {
+        self.settle();
+        let count = self.counts.entry(rule.id).or_default();
+        if *count >= MOST {
             return Added(self.spill.insert(finding));
         }
-        self.counts[usize::from(severity == Severity::Warn)] += 1;
+        *count += 1;
         self.list.push(finding);
         let last = self.list.len() - 1;
         Added(&mut self.list[last])
     }
 
-    /// Whether further findings of a severity are dropped. Denials never give way to warnings.
-    pub(crate) fn is_full(&self, severity: Severity) -> bool {
-        self.counts[usize::from(severity == Severity::Warn)] >= MOST
+    /// Whether further findings of a rule are only counted, so that no words need be made for them.
+    pub(crate) fn is_full(&self, rule: &Rule) -> bool {
+        self.counts.get(rule.id).is_some_and(|count| *count >= MOST)
     }
 
-    /// Whether findings were dropped.
-    pub(crate) fn spilled(&self) -> bool {
-        self.spill.is_some()
+    fn settle(&mut self) {
+        let Some(finding) = self.spill.take() else { return };
+        match self.more.get_mut(finding.rule.id) {
+            Some((count, all)) => {
+                *count += 1;
+                all.severity = all.severity.min(finding.severity);
+                // Whatever their order is.
+                all.fingerprint = all.fingerprint.wrapping_add(finding.fingerprint);
+            }
+            None => {
+                self.more.insert(finding.rule.id, (1, finding));
+            }
+        }
+    }
+
+    /// The findings, with one for what was too many of each rule.
+    pub(crate) fn finish(&mut self) {
+        self.settle();
+        for (count, finding) in std::mem::take(&mut self.more).into_values() {
+            let message = format!("{count} more: {}", finding.rule.doc.trim_end_matches('.'));
+            self.list.push(Finding {
+                field: FieldPath::default(),
+                message,
+                hint: None,
+                ..finding
+            });
+        }
     }
 
     /// Whether every part that `rule` needs can be trusted. One that is stale is told once; one that nobody filled is

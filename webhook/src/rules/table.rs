@@ -14,7 +14,6 @@ pub static RULES: &[&Rule] = &[
     &schema::SCHEMA,
     &suppress::SUPPRESSION,
     &freshness::STALE,
-    &freshness::LEFT_OUT,
     &defaulting::REPLACED,
     &service::metadata::NAME,
     &service::metadata::AUTOSCALER_CLASS,

@@ -265,3 +265,41 @@ fn suggestions_name_what_was_likely_meant() {
         assert!(line.contains(part), "{part}: {line}{}", lines(&found));
     }
 }
+
+/// Offences beyond what is listed are one finding, and that is the same only while they are.
+#[test]
+fn nothing_hides_behind_a_long_list() {
+    let list = |schemes: usize| -> Value {
+        (0..schemes)
+            .map(|n| json!({"uri": format!("x{n}://a"), "mountPath": format!("/m/{n}")}))
+            .collect()
+    };
+    let bad = |schemes: usize, more: Value| {
+        let mut object = predictor(json!({"storageUris": list(schemes), "model": {"storageUri": null}}));
+        crate::objects::merge(&mut object["spec"]["predictor"], more);
+        annotated(object, &[("stowage.dev/suppress.IS-C01", "mirrored by a proxy")])
+    };
+    let strict = options(Mode::Strict);
+    let found = findings(&bad(200, json!({})), &cluster(), Mode::Strict);
+    assert!(passes(&found), "all of one rule is suppressed{}", lines(&found));
+    assert_eq!(
+        found.iter().filter(|finding| finding.rule.id == "IS-C01").count(),
+        21
+    );
+    let found = findings(&bad(200, json!({"minReplicas": -1})), &cluster(), Mode::Strict);
+    assert!(!passes(&found), "another rule has its own place");
+
+    let off = Options {
+        suppressions: false,
+        ..strict
+    };
+    let (old, same) = (
+        bad(60, json!({})),
+        annotated(bad(60, json!({})), &[("team", "a")]),
+    );
+    assert!(passes(&update(&old, &same, &off)));
+    assert!(
+        !passes(&update(&old, &bad(61, json!({})), &off)),
+        "one more than before"
+    );
+}

@@ -49,8 +49,8 @@ pub(crate) static CUSTOM_PROTOCOL: Rule = Rule {
     why: "It says how requests are passed to the server; gRPC is not passed by this way.",
     fix: "Use `v1` or `v2`, or remove the variable, which means `v1`.",
     cel: Some(
-        "variables.blocks.size() > 0 || variables.predictor.?containers[?0].?env.orValue([])\
-         .filter(e, e.?name.orValue('') == 'PROTOCOL').map(e, e.?value.orValue('') in ['v1', 'v2'])[?0].orValue(true)",
+        "variables.predictors.all(p, variables.frameworks.exists(b, b in p) || p.?containers[?0].?env.orValue([])\
+         .filter(e, e.?name.orValue('') == 'PROTOCOL').all(e, e.?value.orValue('') in ['v1', 'v2']))",
     ),
     ..DENY
 };

@@ -18,10 +18,10 @@ pub(crate) static ONE: Rule = Rule {
     why: "A component is one server: with none there is nothing to run, and two contradict each other.",
     fix: "Keep one of the blocks. A custom server is one entry of `containers`, called `kserve-container`.",
     cel: Some(
-        "(variables.blocks.size() + variables.predictor.?containers.orValue([])\
+        "variables.predictors.all(p, variables.frameworks.filter(b, b in p).size() + p.?containers.orValue([])\
          .filter(k, k.?name.orValue('') == 'kserve-container').size() == 1 || \
-         (variables.blocks.size() == 0 && variables.predictor.?containers.orValue([]).size() > 0 && \
-         variables.predictor.containers.all(k, k.?name.orValue('') != 'kserve-container'))) && \
+         (variables.frameworks.all(b, !(b in p)) && p.?containers.orValue([]).size() > 0 && \
+         p.containers.all(k, k.?name.orValue('') != 'kserve-container'))) && \
          (!has(variables.spec.transformer) || variables.spec.transformer.?containers.orValue([]).size() > 0) && \
          (!has(variables.spec.explainer) || has(variables.spec.explainer.art) != \
          (variables.spec.explainer.?containers.orValue([]).size() > 0))",

@@ -16,7 +16,7 @@ pub(crate) static MODE: Rule = Rule {
     why: "It says which side of a call is logged.",
     fix: "Write `mode: all` to log both.",
     cel: Some(
-        "variables.components.all(c, !has(c.logger) || c.logger.?mode.orValue('') in ['all', 'request', 'response'])",
+        "(variables.components + variables.canaries).all(c, !has(c.logger) || c.logger.?mode.orValue('') in ['all', 'request', 'response'])",
     ),
     ..DENY
 };
@@ -30,7 +30,7 @@ pub(crate) static STORAGE: Rule = Rule {
     why: "All three are needed to write the logs.",
     fix: "Fill in what is missing, or use `logger.url`.",
     cel: Some(
-        "variables.components.all(c, !has(c.logger) || !has(c.logger.storage) || (has(c.logger.storage.path) && \
+        "(variables.components + variables.canaries).all(c, !has(c.logger) || !has(c.logger.storage) || (has(c.logger.storage.path) && \
          has(c.logger.storage.parameters) && has(c.logger.storage.key)))",
     ),
     ..DENY

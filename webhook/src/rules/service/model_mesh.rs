@@ -54,7 +54,7 @@ pub(crate) static ONE_PLACE: Rule = Rule {
     fix: "Set one of them.",
     cel: Some(
         "variables.annotations[?'serving.kserve.io/deploymentMode'].orValue('') != 'ModelMesh' || \
-         variables.blocks.all(b, (variables.predictor[b].?storageUri.orValue('') != '') != \
+         variables.blocks.all(b, b in ['paddle', 'huggingface'] || (variables.predictor[b].?storageUri.orValue('') != '') != \
          (variables.predictor[b].?storage.?path.orValue('') != ''))",
     ),
     ..LATER
@@ -70,7 +70,8 @@ pub(crate) static SCHEME: Rule = Rule {
     fix: "Use one of them, or `storage.key` with an entry of the storage Secret.",
     cel: Some(
         "variables.annotations[?'serving.kserve.io/deploymentMode'].orValue('') != 'ModelMesh' || \
-         variables.blocks.all(b, variables.predictor[b].?storageUri.orValue('') == '' || \
+         variables.blocks.all(b, b in ['paddle', 'huggingface'] || \
+         variables.predictor[b].?storageUri.orValue('') == '' || \
          variables.predictor[b].storageUri.matches('^(s3|gs|pvc|https?)://'))",
     ),
     ..LATER

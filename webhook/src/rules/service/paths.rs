@@ -41,7 +41,7 @@ pub(crate) static MOUNT: Rule = Rule {
     fix: "Use a folder below `/mnt`, for example `/mnt/models/base`.",
     cel: Some(
         "variables.components.all(c, c.?storageUris.orValue([]).all(s, s.?mountPath.orValue('').startsWith('/') && \
-         s.mountPath != '/' && !s.mountPath.contains('..')))",
+         !s.mountPath.matches('^/+$') && !s.mountPath.contains('..')))",
     ),
     ..DENY
 };

@@ -14,7 +14,7 @@ pub(crate) static CONCURRENCY: Rule = Rule {
     doc: "`containerConcurrency` is not negative.",
     why: "It is a number of requests at a time.",
     fix: "Use 0 for no limit, or leave it out.",
-    cel: Some("variables.components.all(c, c.?containerConcurrency.orValue(0) >= 0)"),
+    cel: Some("(variables.components + variables.canaries).all(c, c.?containerConcurrency.orValue(0) >= 0)"),
     ..DENY
 };
 
@@ -27,7 +27,7 @@ pub(crate) static REPLICAS: Rule = Rule {
     why: "No number of pods would satisfy both. `minReplicas` is 1 when it is absent, `maxReplicas` 0 means no limit.",
     fix: "Raise `maxReplicas`, or lower `minReplicas`.",
     cel: Some(
-        "variables.components.all(c, c.?minReplicas.orValue(1) >= 0 && c.?maxReplicas.orValue(0) >= 0 && \
+        "(variables.components + variables.canaries).all(c, c.?minReplicas.orValue(1) >= 0 && c.?maxReplicas.orValue(0) >= 0 && \
          (c.?maxReplicas.orValue(0) == 0 || c.?minReplicas.orValue(1) <= c.maxReplicas))",
     ),
     ..DENY

@@ -57,9 +57,7 @@ pub(crate) static FORMAT: Rule = Rule {
     doc: "A `model` has `modelFormat.name`.",
     why: "The runtime is found by the format.",
     fix: "Add it, for example `modelFormat: {name: sklearn}`.",
-    cel: Some(
-        "!has(variables.predictor.model) || variables.predictor.model.?modelFormat.?name.orValue('') != ''",
-    ),
+    cel: Some("variables.predictors.all(p, !has(p.model) || p.model.?modelFormat.?name.orValue('') != '')"),
     ..LATER
 };
 
@@ -72,8 +70,8 @@ pub(crate) static PROTOCOL: Rule = Rule {
     why: "No runtime speaks another one.",
     fix: "Correct the spelling.",
     cel: Some(
-        "variables.blocks.all(b, variables.predictor[b].?protocolVersion.orValue('v1') in \
-         ['v1', 'v2', 'grpc-v1', 'grpc-v2'])",
+        "variables.predictors.all(p, variables.frameworks.filter(b, b in p).all(b, \
+         p[b].?protocolVersion.orValue('v1') in ['v1', 'v2', 'grpc-v1', 'grpc-v2']))",
     ),
     ..LATER
 };

@@ -32,8 +32,9 @@ pub(crate) static BOTH: Rule = Rule {
     why: "Both say where the model is, and the controller refuses to choose.",
     fix: "Remove one of them.",
     cel: Some(
-        "variables.blocks.all(b, variables.predictor[b].?storageUri.orValue('') == '' || \
-         variables.predictor[b].?storage.?path.orValue('') == '')",
+        "variables.annotations[?'serving.kserve.io/deploymentMode'].orValue('') == 'ModelMesh' || \
+         variables.predictors.all(p, variables.frameworks.filter(b, b in p).all(b, \
+         p[b].?storageUri.orValue('') == '' || p[b].?storage.?path.orValue('') == ''))",
     ),
     ..LATER
 };

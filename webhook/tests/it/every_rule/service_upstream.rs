@@ -623,6 +623,32 @@ fn canaries() -> Vec<Case> {
             good,
         ),
         case(
+            "IS-V11",
+            "spec.canary[0].predictor.containerConcurrency",
+            canary(json!([second("v2", 1, json!({"containerConcurrency": -1}))])),
+            canary(json!([second("v2", 1, json!({"containerConcurrency": 1}))])),
+        ),
+        case(
+            "IS-V13a",
+            "spec.canary[0].predictor.logger.mode",
+            canary(json!([second("v2", 1, json!({"logger": {}}))])),
+            canary(json!([second("v2", 1, json!({"logger": {"mode": "all"}}))])),
+        ),
+        case(
+            "IS-C14",
+            "spec.canary[0].predictor.model.protocolVersion",
+            canary(json!([second(
+                "v2",
+                1,
+                json!({"model": {"protocolVersion": "v0"}})
+            )])),
+            canary(json!([second(
+                "v2",
+                1,
+                json!({"model": {"protocolVersion": "v1"}})
+            )])),
+        ),
+        case(
             "IS-C24",
             "spec.canary[0].predictor.model.env[0].name",
             canary(json!([second(

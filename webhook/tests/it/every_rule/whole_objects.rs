@@ -8,9 +8,6 @@ use crate::objects::{annotated, model, object, predictor};
 pub(super) fn cases() -> Vec<Case> {
     let mut wrong_version = predictor(json!({}));
     wrong_version["apiVersion"] = json!("serving.kserve.io/v1alpha2");
-    let many: Vec<_> = (0..150)
-        .map(|n| json!({"uri": format!("x{n}://a"), "mountPath": format!("/m/{n}")}))
-        .collect();
     let mut spelled = predictor(json!({}));
     spelled["Spec"] = json!({});
     let mut labels = predictor(json!({}));
@@ -135,14 +132,6 @@ pub(super) fn cases() -> Vec<Case> {
             ),
         )
         .out_of_date(),
-        case(
-            "OB-F02",
-            "",
-            crate::objects::service(
-                json!({"predictor": {"model": {"modelFormat": {"name": "sklearn"}}, "storageUris": many}}),
-            ),
-            predictor(json!({})),
-        ),
         case(
             "IS-D04",
             "spec.predictor.model",
