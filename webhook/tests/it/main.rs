@@ -16,3 +16,5 @@ mod selection;
 mod shared;
 mod shipped;
 mod softening;
+mod tls;
+mod webhook_manifests;
