@@ -39,7 +39,7 @@ pub fn binary(name: &str) -> anyhow::Result<PathBuf> {
     let path = folder.join(name);
     anyhow::ensure!(
         path.is_file(),
-        "{} is not built: run `cargo build -p standalone -p router -p adapter --bins` with the tests' profile",
+        "{} is not built: run `cargo build -p standalone -p router -p adapter -p webhook --bins` with the tests' profile",
         path.display()
     );
     Ok(path)

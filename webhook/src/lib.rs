@@ -10,14 +10,19 @@
 //!   the way. Only the schema (types, spellings, ranges) comes from the types in `api`.
 //! * [`rules::RULES`] is the one table of what is checked; explanations, documents and generated policies come from it.
 //! * No I/O, no clock, no panic: what is wrong with an object is a finding.
+//!
+//! Around them, with the feature `serve`, is the program: [`server`], [`watch`] and [`certs`].
 
+#[cfg(feature = "serve")]
 pub mod args;
+#[cfg(feature = "serve")]
 pub mod certs;
 pub mod check;
 pub mod config;
 pub mod defaults;
 pub mod explain;
 pub mod finding;
+#[cfg(feature = "serve")]
 pub mod health;
 mod names;
 mod node;
@@ -25,14 +30,17 @@ pub mod patch;
 pub mod policies;
 pub mod review;
 pub mod rules;
+#[cfg(feature = "serve")]
 pub mod run;
 pub mod runtime_defaults;
 pub mod select;
+#[cfg(feature = "serve")]
 pub mod serve;
 pub mod server;
 pub mod snapshot;
 mod suggest;
 mod validate;
+#[cfg(feature = "serve")]
 pub mod watch;
 
 pub use defaults::{Defaulted, default};

@@ -8,13 +8,20 @@
 //! taken now 429, a rule that panics denies its one review.
 
 pub mod answer;
+#[cfg(feature = "serve")]
 mod http;
+#[cfg(feature = "serve")]
 mod limits;
+#[cfg(feature = "serve")]
 pub mod listen;
+#[cfg(feature = "serve")]
 pub mod metrics;
 pub mod paths;
 mod text;
 pub mod wire;
 
-pub use http::{App, router};
-pub use limits::Limits;
+#[cfg(feature = "serve")]
+pub use self::{
+    http::{App, router},
+    limits::Limits,
+};

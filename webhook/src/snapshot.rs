@@ -225,6 +225,7 @@ pub struct Snapshot {
     pub(crate) services: Arc<Namespaced<CacheUse>>,
     pub(crate) llm_services: Arc<Namespaced<CacheUse>>,
     storage_secrets: Arc<Namespaced<BTreeSet<String>>>,
+    only_configured_secrets: bool,
     local_models: Arc<BTreeMap<String, LocalModel>>,
     local_namespace_models: Arc<HashMap<String, BTreeMap<String, LocalModel>>>,
     /// Cluster caches by source.
@@ -256,6 +257,11 @@ impl Snapshot {
             .get(namespace)
             .and_then(|runtimes| runtimes.get(name));
         namespaced.or_else(|| self.cluster_runtimes.get(name))
+    }
+
+    /// Whether Secrets of this name are known, so that one that is not there does not exist.
+    pub(crate) fn knows_secret(&self, name: &str) -> bool {
+        !self.only_configured_secrets || name == self.config.storage_secret
     }
 
     /// Keys of a storage Secret, if it exists.

@@ -24,7 +24,7 @@ pub use self::backoff::Backoff;
 use self::{
     board::{Board, Event},
     follow::follow,
-    source::SOURCES,
+    source::{SOURCES, Which},
 };
 use crate::{Snapshot, health::Health, server::metrics::Metrics};
 
@@ -97,15 +97,25 @@ impl Writer {
                 }
                 self.metrics.source(source.name, self.board.is_fresh(source));
             }
-            let snapshot = self.board.snapshot().clone();
-            let name = snapshot.config().storage_secret.clone();
-            self.published.store(Arc::new(snapshot));
-            self.secret_name.send_if_modified(|known| {
-                let other = *known != name;
-                *known = name;
-                other
-            });
+            self.follow_secret_name();
+            self.published.store(Arc::new(self.board.snapshot().clone()));
             self.health.report(PART, self.board.problem());
+        }
+    }
+
+    /// Another name in the configuration: the Secrets that are known are not those that rules ask for.
+    fn follow_secret_name(&mut self) {
+        let name = &self.board.snapshot().config().storage_secret;
+        if *self.secret_name.borrow() == *name {
+            return;
+        }
+        self.secret_name.send_replace(name.clone());
+        for source in SOURCES
+            .iter()
+            .filter(|source| source.which == Which::StorageSecrets)
+        {
+            self.board.expect_list(source);
+            self.metrics.source(source.name, false);
         }
     }
 }

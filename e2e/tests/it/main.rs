@@ -23,3 +23,4 @@ mod support;
 mod two_processes;
 mod v1;
 mod watched_folder;
+mod webhook;

@@ -18,10 +18,12 @@ use tokio::net::TcpListener;
 
 use super::{CertificateArgs, ServeArgs};
 use crate::{
+    Kind, Operation, Options, Request, Snapshot,
     certs::{self, Current, issue, keeper::Keeping, mounted, plan::Wanted, secret},
+    default,
     health::Health,
     server::{App, Limits, listen, metrics::Metrics, router},
-    watch,
+    validate, watch,
 };
 
 /// How long the API server may be silent: longer than a watch call, which it ends itself.
@@ -41,11 +43,12 @@ pub(super) async fn run(args: &ServeArgs) -> anyhow::Result<()> {
     let mut registry = Registry::default();
     let metrics = Metrics::new(&mut registry);
 
+    warm_up(&args.rules.options());
     let webhooks = listen_on(SocketAddr::new(args.bind, args.port)).await?;
     let probes = admin::probes(health.readiness().clone(), drain.clone());
-    serve_admin(SocketAddr::new(args.bind, args.probe_port), probes, &drain).await?;
+    let probes = serve_admin(SocketAddr::new(args.bind, args.probe_port), probes, &drain).await?;
     let scrape = admin::metrics(Arc::new(registry));
-    serve_admin(SocketAddr::new(args.bind, args.metrics_port), scrape, &drain).await?;
+    let scrapes = serve_admin(SocketAddr::new(args.bind, args.metrics_port), scrape, &drain).await?;
 
     let current = Current::new(health.clone(), metrics.clone());
     let snapshot = watch::start(&client, &args.namespace, health, metrics.clone(), &drain);
@@ -57,10 +60,31 @@ pub(super) async fn run(args: &ServeArgs) -> anyhow::Result<()> {
         metrics,
         drain: drain.clone(),
     };
-    tracing::info!(addr = %webhooks.local_addr()?, mode = ?args.rules.mode, "listening");
+    let addr = webhooks.local_addr()?;
+    tracing::info!(%addr, %probes, metrics = %scrapes, mode = ?args.rules.mode, "listening");
     let tls = listen::tls(Arc::new(current)).context("set up TLS")?;
     listen::serve(webhooks, tls, router(Arc::new(app)), drain, args.drain_delay).await;
     Ok(())
+}
+
+/// Schemas and tables are made when they are first used: not by the first review, which has a timeout.
+fn warm_up(options: &Options) {
+    let snapshot = Snapshot::default();
+    for kind in Kind::ALL {
+        let object = serde_json::json!({
+            "apiVersion": kind.api_version(), "kind": kind.name(), "metadata": {"name": "x"}, "spec": {},
+        });
+        let request = Request {
+            operation: Operation::Create,
+            kind,
+            namespace: "x",
+            name: "x",
+            object: Some(&object),
+            old: None,
+        };
+        default(&request, &snapshot, options);
+        validate(&request, &snapshot, options);
+    }
 }
 
 fn check(args: &ServeArgs) -> Result<(), UsageError> {
@@ -167,8 +191,9 @@ async fn listen_on(addr: SocketAddr) -> anyhow::Result<TcpListener> {
         .with_context(|| format!("failed to listen on {addr}"))
 }
 
-async fn serve_admin(addr: SocketAddr, app: axum::Router, drain: &Drain) -> anyhow::Result<()> {
+async fn serve_admin(addr: SocketAddr, app: axum::Router, drain: &Drain) -> anyhow::Result<SocketAddr> {
     let listener = listen_on(addr).await?;
+    let addr = listener.local_addr()?;
     tokio::spawn(admin::serve(listener, app, drain.clone()));
-    Ok(())
+    Ok(addr)
 }

@@ -60,6 +60,7 @@ impl Board {
     /// Nothing is known yet.
     pub(super) fn new() -> Self {
         let mut snapshot = Snapshot::default();
+        snapshot.only_configured_secrets();
         for part in Part::ALL {
             snapshot.set_freshness(part, Freshness::Stale);
         }
@@ -136,6 +137,12 @@ impl Board {
         }
         self.refresh(source.part);
         result
+    }
+
+    /// What is known of a source is not what is wanted any more: it is not fresh before it is listed again.
+    pub(super) fn expect_list(&mut self, source: &Source) {
+        self.standings.entry(source.name).or_default().complete = false;
+        self.refresh(source.part);
     }
 
     /// A part is as fresh as the least fresh of its sources.

@@ -17,3 +17,5 @@ mod selection;
 mod shared;
 mod shipped;
 mod softening;
+mod tls;
+mod webhook_manifests;

@@ -156,6 +156,9 @@ pub(crate) fn check_key(rule: &'static Rule, key: &Node<'_>, secret: Option<&str
     }
     let review = out.review;
     let secret = secret.unwrap_or(review.snapshot.config().storage_secret.as_str());
+    if !review.snapshot.knows_secret(secret) {
+        return;
+    }
     match review.snapshot.secret_keys(review.namespace(), secret) {
         None => {
             let message = format!(

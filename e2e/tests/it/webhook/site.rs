@@ -1,0 +1,247 @@
+//! The shipped webhook configurations, pointed at a server on loopback and at the namespace of one test.
+
+use std::{fs, path::Path};
+
+use anyhow::Context as _;
+use e2e::{
+    cluster::{Cluster, Shared, certificates::Pair},
+    process::{Finished, root},
+};
+use k8s_openapi::api::admissionregistration::v1::{
+    MutatingWebhookConfiguration, ValidatingWebhookConfiguration,
+};
+use kube::{
+    Api, Resource,
+    api::{ApiResource, DeleteParams, DynamicObject, PostParams},
+    core::ClusterResourceScope,
+};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::sync::OnceCell;
+
+use super::server::Server;
+
+/// The definitions that the project ships, once for all tests.
+pub(super) async fn definitions(cluster: &Cluster) {
+    static INSTALLED: OnceCell<()> = OnceCell::const_new();
+    INSTALLED.get_or_init(|| definitions_on(cluster)).await;
+}
+
+/// The same on a cluster of one test.
+pub(super) async fn definitions_on(cluster: &Cluster) {
+    cluster
+        .install_crds(&root().join("manifests/crds"))
+        .await
+        .unwrap();
+}
+
+/// What to do when the webhook cannot be called.
+pub(super) const FAIL: &str = "Fail";
+pub(super) const IGNORE: &str = "Ignore";
+
+/// A server with a mounted certificate, that the shared API server calls for one namespace.
+pub(super) struct Site {
+    pub(super) cluster: Shared,
+    pub(super) namespace: String,
+    pub(super) server: Server,
+    /// Has `tls.crt` and `tls.key`.
+    folder: TempDir,
+    args: Vec<String>,
+}
+
+impl Site {
+    /// Starts the server with these flags and has the API server call it.
+    pub(super) async fn new(failure_policy: &str, args: &[&str]) -> Self {
+        let cluster = Cluster::shared().await.unwrap();
+        definitions(&cluster).await;
+        let namespace = cluster.namespace().await.unwrap();
+        let folder = TempDir::new().unwrap();
+        mount(
+            folder.path(),
+            &cluster.authority().server(&["127.0.0.1"]).unwrap(),
+        );
+        let mut all = vec![
+            "--cert-dir",
+            folder.path().to_str().unwrap(),
+            "--namespace",
+            &namespace,
+        ];
+        all.extend(args);
+        let args: Vec<_> = all.into_iter().map(str::to_owned).collect();
+        let server = start(&cluster, None, &args).await;
+        let authority = cluster.authority().certificate();
+        for mut object in configurations(&cluster).await {
+            object["metadata"] = json!({"name": namespace});
+            point(&mut object, &server.addr);
+            confine(&mut object, &namespace);
+            for webhook in object["webhooks"].as_array_mut().unwrap() {
+                webhook["failurePolicy"] = failure_policy.into();
+                webhook["clientConfig"]["caBundle"] = encode(&authority).into();
+            }
+            cluster.apply_yaml(&object.to_string()).await.unwrap();
+        }
+        cluster.admission_settled().await.unwrap();
+        Self {
+            cluster,
+            namespace,
+            server,
+            folder,
+            args,
+        }
+    }
+
+    /// Another certificate, as the kubelet brings it.
+    pub(super) fn mount(&self, pair: &Pair) {
+        mount(self.folder.path(), pair);
+    }
+
+    /// Starts the server again, where it was.
+    pub(super) async fn restart(&mut self) {
+        let addr = self.server.addr.clone();
+        self.server = start(&self.cluster, Some(&addr), &self.args).await;
+    }
+
+    /// `kubectl VERB ... -f -` in the namespace.
+    pub(super) async fn kubectl(&self, args: &[&str], object: &Value) -> Finished {
+        let input = if object.is_null() {
+            String::new()
+        } else {
+            object.to_string()
+        };
+        let all = [&["-n", &self.namespace], args].concat();
+        self.cluster.admin().kubectl_with(&all, &input).await.unwrap()
+    }
+
+    /// `kubectl apply -f -` in the namespace.
+    pub(super) async fn apply(&self, object: &Value) -> Finished {
+        self.kubectl(&["apply", "-f", "-"], object).await
+    }
+
+    /// The inference services of the namespace, with a client of the running test.
+    pub(super) fn services(&self) -> Api<DynamicObject> {
+        services(&self.cluster, &self.namespace)
+    }
+
+    /// Ends the calls for this namespace. Others are not disturbed by what stays, but called for it the API server is.
+    pub(super) async fn end(self) {
+        let client = self.cluster.client().unwrap();
+        delete::<MutatingWebhookConfiguration>(&client, &self.namespace).await;
+        delete::<ValidatingWebhookConfiguration>(&client, &self.namespace).await;
+    }
+}
+
+async fn start(cluster: &Cluster, addr: Option<&str>, args: &[String]) -> Server {
+    let args: Vec<_> = args.iter().map(String::as_str).collect();
+    let server = Server::start(cluster.kubeconfig(), addr, &args).await.unwrap();
+    server.ready().await.unwrap();
+    server
+}
+
+async fn delete<K>(client: &kube::Client, name: &str)
+where
+    K: Resource<DynamicType = (), Scope = ClusterResourceScope> + Clone + std::fmt::Debug,
+    K: serde::de::DeserializeOwned,
+{
+    let deleted = Api::<K>::all(client.clone())
+        .delete(name, &DeleteParams::default())
+        .await;
+    deleted.unwrap();
+}
+
+/// Both shipped configurations, as JSON.
+async fn configurations(cluster: &Cluster) -> Vec<Value> {
+    let mut all = Vec::new();
+    for file in ["mutating.yaml", "validating.yaml"] {
+        let path = root().join("manifests/webhook").join(file);
+        let path = path.to_str().unwrap();
+        let done = cluster
+            .kubectl(&["create", "--dry-run=client", "-o", "json", "-f", path])
+            .await
+            .unwrap();
+        assert_eq!(done.code, Some(0), "{}", done.stderr);
+        all.push(serde_json::from_str(&done.stdout).unwrap());
+    }
+    all
+}
+
+/// Calls a server on loopback in place of the Service.
+pub(super) fn point(configuration: &mut Value, addr: &str) {
+    for webhook in configuration["webhooks"].as_array_mut().unwrap() {
+        let path = webhook["clientConfig"]["service"]["path"].as_str().unwrap();
+        let url = format!("https://{addr}{path}");
+        webhook["clientConfig"] = json!({"url": url});
+    }
+}
+
+/// Leaves the kinds and objects of other tests alone.
+fn confine(configuration: &mut Value, namespace: &str) {
+    let webhooks = configuration["webhooks"].as_array_mut().unwrap();
+    webhooks.retain(|webhook| webhook["rules"][0]["scope"] == "Namespaced");
+    for webhook in webhooks {
+        webhook["namespaceSelector"] = json!({"matchLabels": {"kubernetes.io/metadata.name": namespace}});
+    }
+}
+
+/// Files of a mounted Secret, each written in one step.
+fn mount(folder: &Path, pair: &Pair) {
+    for (name, text) in [("tls.key", &pair.key), ("tls.crt", &pair.certificate)] {
+        let part = folder.join(format!("{name}.part"));
+        fs::write(&part, text).unwrap();
+        fs::rename(part, folder.join(name)).unwrap();
+    }
+}
+
+fn encode(pem: &str) -> String {
+    use base64::{Engine as _, prelude::BASE64_STANDARD};
+    BASE64_STANDARD.encode(pem)
+}
+
+/// Inference services of a namespace.
+pub(super) fn services(cluster: &Cluster, namespace: &str) -> Api<DynamicObject> {
+    let resource = ApiResource {
+        group: "serving.kserve.io".to_owned(),
+        version: "v1beta1".to_owned(),
+        api_version: "serving.kserve.io/v1beta1".to_owned(),
+        kind: "InferenceService".to_owned(),
+        plural: "inferenceservices".to_owned(),
+        ..ApiResource::erase::<MutatingWebhookConfiguration>(&())
+    };
+    Api::namespaced_with(cluster.client().unwrap(), namespace, &resource)
+}
+
+/// A dry run of an object, as a request that stores nothing.
+pub(super) async fn dry_run(services: &Api<DynamicObject>, object: &Value) -> kube::Result<DynamicObject> {
+    let object = serde_json::from_value(object.clone())
+        .context("an object")
+        .unwrap();
+    let params = PostParams {
+        dry_run: true,
+        ..PostParams::default()
+    };
+    services.create(&params, &object).await
+}
+
+/// An inference service with this predictor.
+pub(super) fn service(name: &str, predictor: &Value) -> Value {
+    json!({
+        "apiVersion": "serving.kserve.io/v1beta1",
+        "kind": "InferenceService",
+        "metadata": {"name": name},
+        "spec": {"predictor": predictor},
+    })
+}
+
+/// One that nothing is to be said about, except that no runtime is there.
+pub(super) fn good() -> Value {
+    service(
+        "good",
+        &json!({"model": {"modelFormat": {"name": "sklearn"}, "storageUri": "s3://bucket/iris"}}),
+    )
+}
+
+/// One that only the webhook knows to be wrong: definitions do not look at annotations.
+pub(super) fn bad() -> Value {
+    let mut object = good();
+    object["metadata"] = json!({"name": "bad", "annotations": {"serving.kserve.io/autoscalerClass": "kpa2"}});
+    object
+}
