@@ -30,21 +30,36 @@ fuzz_target!(|body: &[u8]| {
 
 fn check(kind: Kind, mut object: Value, snapshot: &Snapshot, options: &Options) {
     let stored = object.clone();
-    let defaulted = default(&request(kind, Operation::Create, &object, None), snapshot, options);
+    let defaulted = default(
+        &request(kind, Operation::Create, &object, None),
+        snapshot,
+        options,
+    );
     patch::apply(&mut object, &defaulted.patch).expect("the patch fits its object");
-    let again = default(&request(kind, Operation::Create, &object, None), snapshot, options);
+    let again = default(
+        &request(kind, Operation::Create, &object, None),
+        snapshot,
+        options,
+    );
     assert!(again.patch.is_empty(), "defaulting twice: {:?}", again.patch);
-    validate(&request(kind, Operation::Create, &object, None), snapshot, options);
-    validate(&request(kind, Operation::Update, &object, Some(&stored)), snapshot, options);
-    validate(&request(kind, Operation::Delete, &object, Some(&stored)), snapshot, options);
+    validate(
+        &request(kind, Operation::Create, &object, None),
+        snapshot,
+        options,
+    );
+    validate(
+        &request(kind, Operation::Update, &object, Some(&stored)),
+        snapshot,
+        options,
+    );
+    validate(
+        &request(kind, Operation::Delete, &object, Some(&stored)),
+        snapshot,
+        options,
+    );
 }
 
-fn request<'a>(
-    kind: Kind,
-    operation: Operation,
-    object: &'a Value,
-    old: Option<&'a Value>,
-) -> Request<'a> {
+fn request<'a>(kind: Kind, operation: Operation, object: &'a Value, old: Option<&'a Value>) -> Request<'a> {
     Request {
         operation,
         kind,
