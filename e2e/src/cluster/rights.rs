@@ -49,19 +49,13 @@ impl Cluster {
             "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": user.name()}],
         });
         tracing::debug!(user = user.name(), role, binding, "grant");
-        match namespace {
-            Some(namespace) => {
-                create(Api::<Role>::namespaced(client.clone(), namespace), role_object).await?;
-                create(
-                    Api::<RoleBinding>::namespaced(client.clone(), namespace),
-                    binding_object,
-                )
-                .await?;
-            }
-            None => {
-                create(Api::<ClusterRole>::all(client.clone()), role_object).await?;
-                create(Api::<ClusterRoleBinding>::all(client.clone()), binding_object).await?;
-            }
+        if let Some(namespace) = namespace {
+            create(Api::<Role>::namespaced(client.clone(), namespace), role_object).await?;
+            let bindings = Api::<RoleBinding>::namespaced(client.clone(), namespace);
+            create(bindings, binding_object).await?;
+        } else {
+            create(Api::<ClusterRole>::all(client.clone()), role_object).await?;
+            create(Api::<ClusterRoleBinding>::all(client.clone()), binding_object).await?;
         }
         for attributes in rules.iter().flat_map(|rule| attributes(rule, namespace)) {
             holds(&client, user, attributes).await?;

@@ -24,8 +24,8 @@ pub async fn follow(folder: &Path, current: &Current, drain: &Drain) -> anyhow::
     let mut watcher = notify::recommended_watcher(move |_| wake.notify_one())
         .context("watch the folder of certificates")?;
     // The folder and not the files: what is mounted is a link that is replaced.
-    let watched = watcher.watch(folder, notify::RecursiveMode::NonRecursive);
-    if let Err(err) = watched {
+    let outcome = watcher.watch(folder, notify::RecursiveMode::NonRecursive);
+    if let Err(err) = outcome {
         tracing::warn!(folder = %folder.display(), error = %err, "folder cannot be watched, only read now and then");
     }
     loop {

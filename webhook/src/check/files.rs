@@ -159,10 +159,9 @@ impl Walk {
             match fs::metadata(&path) {
                 Ok(metadata) if metadata.is_dir() => self.folder(&path, depth + 1),
                 Ok(metadata) if metadata.is_file() && is_manifest(&path) => self.file(path),
-                Ok(_) => {}
                 Err(err) if is_manifest(&path) => self.refuse(&path, err.to_string()),
-                // A dangling link to something else.
-                Err(_) => {}
+                // Something else, or a dangling link to it.
+                Ok(_) | Err(_) => {}
             }
         }
     }

@@ -22,7 +22,7 @@ pub(super) fn print(report: &Report, out: &mut impl Write) -> io::Result<()> {
                 let mut message = format!("{}: {}", finding.field, finding.message);
                 for (word, text) in [("", &finding.hint), ("suppressed: ", &finding.suppressed)] {
                     if let Some(text) = text {
-                        message.push_str(&format!("\n{word}{text}"));
+                        message.extend(["\n", word, text.as_str()]);
                     }
                 }
                 let (line, column, end) = (place.line, place.column, place.column + place.width);
