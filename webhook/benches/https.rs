@@ -59,9 +59,15 @@ fn main() {
         (WARM_UP, MEASURE)
     };
     let (addr, root) = serve();
-    let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
     println!("{AT_ONCE} requests at once, one thread for the server");
-    println!("{:<10} {:<9} {:>10} {:>9} {:>9} {:>9}", "protocol", "review", "per second", "p50 us", "p99 us", "max us");
+    println!(
+        "{:<10} {:<9} {:>10} {:>9} {:>9} {:>9}",
+        "protocol", "review", "per second", "p50 us", "p99 us", "max us"
+    );
     for protocol in ["http/1.1", "h2"] {
         for (name, path, object) in [
             ("mutate", MUTATE, legacy()),
@@ -81,7 +87,11 @@ fn main() {
             let mut times = runtime.block_on(load.run(measure));
             let elapsed = begin.elapsed();
             times.sort_unstable();
-            let at = |part: usize| times.get(times.len() * part / 1000).map_or(0, Duration::as_micros);
+            let at = |part: usize| {
+                times
+                    .get(times.len() * part / 1000)
+                    .map_or(0, Duration::as_micros)
+            };
             println!(
                 "{protocol:<10} {name:<9} {:>10.0} {:>9} {:>9} {:>9}",
                 times.len() as f64 / elapsed.as_secs_f64(),
@@ -97,7 +107,10 @@ fn main() {
 fn serve() -> (SocketAddr, String) {
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
-        let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
         runtime.block_on(async move {
             let (now, day) = (SystemTime::now(), Duration::from_hours(24));
             let authority = Authority::generate(now, day).expect("an authority");
@@ -118,7 +131,9 @@ fn serve() -> (SocketAddr, String) {
             };
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
             let addr = listener.local_addr().expect("an address");
-            sender.send((addr, authority.pair.certificate)).expect("the main thread waits");
+            sender
+                .send((addr, authority.pair.certificate))
+                .expect("the main thread waits");
             let tls = listen::tls(Arc::new(current)).expect("TLS");
             listen::serve(listener, tls, router(Arc::new(app)), drain, Duration::ZERO).await;
         });
@@ -224,7 +239,11 @@ impl Load<'_> {
                 .expect("HTTP/2");
             tokio::spawn(connection);
             for _ in 0..AT_ONCE {
-                let (mut send, uri, body) = (send.clone(), format!("https://hook{}", self.path), self.body.to_vec());
+                let (mut send, uri, body) = (
+                    send.clone(),
+                    format!("https://hook{}", self.path),
+                    self.body.to_vec(),
+                );
                 tasks.spawn(async move {
                     let mut times = Vec::new();
                     while Instant::now() < end || times.is_empty() {

@@ -110,7 +110,10 @@ impl Writer {
             return;
         }
         self.secret_name.send_replace(name.clone());
-        for source in SOURCES.iter().filter(|source| source.which == Which::StorageSecrets) {
+        for source in SOURCES
+            .iter()
+            .filter(|source| source.which == Which::StorageSecrets)
+        {
             self.board.expect_list(source);
             self.metrics.source(source.name, false);
         }

@@ -52,7 +52,9 @@ impl Server {
             .unwrap();
         let metrics = Metrics::new(&mut Registry::default());
         let current = Current::new(Health::new(&[]), metrics.clone());
-        current.offer(leaf.certificate.as_bytes(), leaf.key.as_bytes()).unwrap();
+        current
+            .offer(leaf.certificate.as_bytes(), leaf.key.as_bytes())
+            .unwrap();
         let drain = Drain::new(Duration::from_mins(1));
         let app = App {
             snapshot: Arc::new(ArcSwap::from_pointee(Snapshot::default())),
@@ -64,7 +66,13 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let tls = listen::tls(Arc::new(current)).unwrap();
-        let serve = listen::serve(listener, tls, router(Arc::new(app)), drain.clone(), Duration::ZERO);
+        let serve = listen::serve(
+            listener,
+            tls,
+            router(Arc::new(app)),
+            drain.clone(),
+            Duration::ZERO,
+        );
         Self {
             addr,
             root: authority.pair.certificate,
@@ -75,7 +83,9 @@ impl Server {
 
     async fn connect(&self, protocol: &str) -> TlsStream<TcpStream> {
         let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(self.root.as_bytes()).unwrap()).unwrap();
+        roots
+            .add(CertificateDer::from_pem_slice(self.root.as_bytes()).unwrap())
+            .unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let mut config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -85,7 +95,10 @@ impl Server {
         config.alpn_protocols = vec![protocol.as_bytes().to_vec()];
         let stream = TcpStream::connect(self.addr).await.unwrap();
         let name = ServerName::try_from("127.0.0.1").unwrap();
-        let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap();
+        let stream = TlsConnector::from(Arc::new(config))
+            .connect(name, stream)
+            .await
+            .unwrap();
         assert_eq!(stream.get_ref().1.alpn_protocol(), Some(protocol.as_bytes()));
         stream
     }
@@ -118,7 +131,10 @@ async fn check(response: http::Response<hyper::body::Incoming>) {
     assert_eq!(response.status(), StatusCode::OK);
     let body = response.into_body().collect().await.unwrap().to_bytes();
     let answer: Value = serde_json::from_slice(&body).unwrap();
-    assert_eq!((&answer["response"]["uid"], &answer["response"]["allowed"]), (&json!("u-1"), &json!(false)));
+    assert_eq!(
+        (&answer["response"]["uid"], &answer["response"]["allowed"]),
+        (&json!("u-1"), &json!(false))
+    );
 }
 
 #[tokio::test]
@@ -132,7 +148,9 @@ async fn both_versions_of_http_are_spoken_and_kept_alive() {
         check(send.send_request(request(Body::from(review()))).await.unwrap()).await;
     }
     let stream = TokioIo::new(server.connect("h2").await);
-    let (mut send, connection) = conn::http2::handshake(TokioExecutor::new(), stream).await.unwrap();
+    let (mut send, connection) = conn::http2::handshake(TokioExecutor::new(), stream)
+        .await
+        .unwrap();
     tokio::spawn(connection);
     for _ in 0..3 {
         let mut request = request(Body::from(review()));

@@ -16,7 +16,10 @@ fn configuration(file: &str) -> Value {
 }
 
 fn webhooks() -> Vec<(Purpose, Value)> {
-    let files = [("mutating.yaml", Purpose::Mutate), ("validating.yaml", Purpose::Validate)];
+    let files = [
+        ("mutating.yaml", Purpose::Mutate),
+        ("validating.yaml", Purpose::Validate),
+    ];
     let mut all = Vec::new();
     for (file, purpose) in files {
         let configuration = configuration(file);
@@ -46,7 +49,15 @@ fn every_kind_is_sent_to_the_path_that_takes_it() {
         assert_eq!(rule["apiGroups"], json!([group]), "{path}");
         assert_eq!(rule["apiVersions"], json!([version]), "{path}");
         assert_eq!(rule["resources"], json!([kind.plural()]), "{path}");
-        assert_eq!(rule["scope"], if kind.namespaced() { "Namespaced" } else { "Cluster" }, "{path}");
+        assert_eq!(
+            rule["scope"],
+            if kind.namespaced() {
+                "Namespaced"
+            } else {
+                "Cluster"
+            },
+            "{path}"
+        );
         let deletes = matches!(kind, Kind::LocalModelCache | Kind::LocalModelNamespaceCache);
         let operations = if deletes {
             json!(["CREATE", "UPDATE", "DELETE"])
@@ -58,7 +69,10 @@ fn every_kind_is_sent_to_the_path_that_takes_it() {
         assert_eq!(twice, None, "{path}");
     }
     for kind in Kind::ALL {
-        assert!(seen.contains_key(&("validate", kind)), "{kind:?} is not validated");
+        assert!(
+            seen.contains_key(&("validate", kind)),
+            "{kind:?} is not validated"
+        );
     }
     assert!(seen.contains_key(&("mutate", Kind::InferenceService)));
 }
@@ -73,11 +87,20 @@ fn no_webhook_can_stop_a_cluster() {
         assert_eq!(webhook["admissionReviewVersions"], json!(["v1"]), "{name}");
         assert!(webhook["timeoutSeconds"].as_u64().unwrap() <= 5, "{name}");
         let condition = webhook["matchConditions"][0]["expression"].as_str().unwrap();
-        assert!(condition.contains("deletionTimestamp"), "{name}: finalizers must come off");
+        assert!(
+            condition.contains("deletionTimestamp"),
+            "{name}: finalizers must come off"
+        );
         if webhook["rules"][0]["scope"] == "Namespaced" {
             let excluded = &webhook["namespaceSelector"]["matchExpressions"][0];
             assert_eq!(excluded["operator"], "NotIn", "{name}");
-            assert!(excluded["values"].as_array().unwrap().contains(&json!("kube-system")), "{name}");
+            assert!(
+                excluded["values"]
+                    .as_array()
+                    .unwrap()
+                    .contains(&json!("kube-system")),
+                "{name}"
+            );
         }
     }
 }

@@ -130,11 +130,20 @@ async fn a_mounted_certificate_changes_under_load() {
     site.mount(&mixed);
     site.server.logged("certificate not taken").await.unwrap();
     load.goes_on(10).await;
-    assert_eq!(shown(&site.server.addr, &authority.certificate()).await.unwrap(), before);
+    assert_eq!(
+        shown(&site.server.addr, &authority.certificate()).await.unwrap(),
+        before
+    );
     load.end().await;
     let metrics = site.server.metrics().await.unwrap();
-    assert!(metrics.contains(r#"certificate_loads_total{result="taken"}"#), "{metrics}");
-    assert!(metrics.contains(r#"certificate_loads_total{result="refused"}"#), "{metrics}");
+    assert!(
+        metrics.contains(r#"certificate_loads_total{result="taken"}"#),
+        "{metrics}"
+    );
+    assert!(
+        metrics.contains(r#"certificate_loads_total{result="refused"}"#),
+        "{metrics}"
+    );
     site.server.ready().await.unwrap();
     site.end().await;
 }

@@ -18,12 +18,23 @@ async fn when_it_is_gone_requests_fail_or_pass_as_the_policy_says() {
         site.server.process.kill().unwrap();
     }
     let done = closed.apply(&good()).await;
-    assert!(denied(&done).contains("failed calling webhook"), "{}", done.stderr);
+    assert!(
+        denied(&done).contains("failed calling webhook"),
+        "{}",
+        done.stderr
+    );
     passed(&open.apply(&bad()).await);
     for site in [&mut closed, &mut open] {
         site.restart().await;
         passed(&site.apply(&good()).await);
-        passed(&site.kubectl(&["delete", "--ignore-not-found", "inferenceservice", "bad"], &Value::Null).await);
+        passed(
+            &site
+                .kubectl(
+                    &["delete", "--ignore-not-found", "inferenceservice", "bad"],
+                    &Value::Null,
+                )
+                .await,
+        );
         assert!(denied(&site.apply(&bad()).await).contains("kpa2"));
     }
     closed.end().await;
@@ -70,7 +81,7 @@ async fn under_load_a_crash_costs_only_the_time_it_is_gone() {
 #[tokio::test]
 async fn a_shutdown_serves_until_everybody_knows() {
     let mut site = Site::new(FAIL, &["--drain-delay", "10s", "--shutdown-timeout", "60s"]).await;
-    passed(&site.apply(&good()).await);
+    dry_run(&site.services(), &good()).await.unwrap();
     site.server.process.terminate().unwrap();
     site.server.logged("draining").await.unwrap();
     let (status, text) = site.server.probe("/ready").await.unwrap();

@@ -33,9 +33,18 @@ const NAME: &str = "stowage-webhook";
 async fn install(cluster: &Cluster) -> User {
     definitions_on(cluster).await;
     let folder = root().join("manifests/webhook");
-    passed(&cluster.kubectl(&["apply", "-k", folder.to_str().unwrap()]).await.unwrap());
+    passed(
+        &cluster
+            .kubectl(&["apply", "-k", folder.to_str().unwrap()])
+            .await
+            .unwrap(),
+    );
     let account = format!("system:serviceaccount:{NAMESPACE}:{NAME}");
-    let groups = ["system:serviceaccounts", "system:serviceaccounts:kserve", "system:authenticated"];
+    let groups = [
+        "system:serviceaccounts",
+        "system:serviceaccounts:kserve",
+        "system:authenticated",
+    ];
     cluster.user(&account, &groups).await.unwrap()
 }
 
@@ -80,7 +89,9 @@ async fn policies(cluster: &Cluster) -> Vec<String> {
     let mutating = Api::<MutatingWebhookConfiguration>::all(client);
     let validating = validating.get(NAME).await.unwrap().webhooks.unwrap_or_default();
     let mutating = mutating.get(NAME).await.unwrap().webhooks.unwrap_or_default();
-    let validating = validating.into_iter().filter_map(|webhook| webhook.failure_policy);
+    let validating = validating
+        .into_iter()
+        .filter_map(|webhook| webhook.failure_policy);
     let mutating = mutating.into_iter().filter_map(|webhook| webhook.failure_policy);
     validating.chain(mutating).collect()
 }
@@ -117,7 +128,11 @@ async fn it_makes_its_certificate_arms_itself_and_a_second_replica_takes_over() 
     lead_to(&cluster, &first.addr).await;
     armed(&cluster).await;
     let apply = ["apply", "-n", "default", "-f", "-"];
-    let done = cluster.admin().kubectl_with(&apply, &bad().to_string()).await.unwrap();
+    let done = cluster
+        .admin()
+        .kubectl_with(&apply, &bad().to_string())
+        .await
+        .unwrap();
     assert!(denied(&done).contains("kpa2"));
 
     // One certificate for all replicas.

@@ -9,7 +9,8 @@ use super::{
 };
 use crate::support::SOON;
 
-const VALIDATOR: &str = r#"admission webhook "inferenceservice.validator.webhook.stowage.dev" denied the request: "#;
+const VALIDATOR: &str =
+    r#"admission webhook "inferenceservice.validator.webhook.stowage.dev" denied the request: "#;
 
 #[tokio::test]
 async fn good_objects_are_defaulted_and_bad_ones_explained() {
@@ -17,8 +18,14 @@ async fn good_objects_are_defaulted_and_bad_ones_explained() {
 
     let legacy = service("iris", &json!({"sklearn": {"storageUri": "s3://bucket/iris"}}));
     let said = passed(&site.apply(&legacy).await);
-    assert!(said.contains("inferenceservice.serving.kserve.io/iris created"), "{said}");
-    assert!(said.contains("Warning: spec.predictor.model.modelFormat.name: no runtime"), "{said}");
+    assert!(
+        said.contains("inferenceservice.serving.kserve.io/iris created"),
+        "{said}"
+    );
+    assert!(
+        said.contains("Warning: spec.predictor.model.modelFormat.name: no runtime"),
+        "{said}"
+    );
     let get = ["get", "inferenceservice", "iris", "-o", "json"];
     let stored: Value = serde_json::from_str(&passed(&site.kubectl(&get, &Value::Null).await)).unwrap();
     let predictor = &stored["spec"]["predictor"];
@@ -43,7 +50,10 @@ async fn good_objects_are_defaulted_and_bad_ones_explained() {
         let expected = format!(
             "{VALIDATOR}2 problems:\n  * metadata.annotations[\"serving.kserve.io/autoscalerClass\"]: `kpa2` is no"
         );
-        assert!(text.contains("(Forbidden)") && text.contains(&expected), "{verb:?}: {text}");
+        assert!(
+            text.contains("(Forbidden)") && text.contains(&expected),
+            "{verb:?}: {text}"
+        );
         assert!(
             text.contains("\n  * spec.predictor.containers[0].env[0].name: `PYTHONPATH`"),
             "{verb:?}: {text}"
@@ -71,7 +81,10 @@ async fn a_dry_run_stores_nothing_and_shows_defaults() {
     let site = Site::new(FAIL, &[]).await;
     let legacy = service("iris", &json!({"sklearn": {"storageUri": "s3://bucket/iris"}}));
     let shown = dry_run(&site.services(), &legacy).await.unwrap();
-    assert_eq!(shown.data["spec"]["predictor"]["model"]["modelFormat"]["name"], "sklearn");
+    assert_eq!(
+        shown.data["spec"]["predictor"]["model"]["modelFormat"]["name"],
+        "sklearn"
+    );
     assert!(site.services().get_opt("iris").await.unwrap().is_none());
     site.end().await;
 }
@@ -92,9 +105,21 @@ async fn updates_are_checked_status_and_deletion_are_not() {
     assert!(denied(&annotate("kpa2").await).contains("kpa2"));
 
     let status = r#"{"status": {"url": "http://good.example.org"}}"#;
-    let patch = ["patch", "inferenceservice", "good", "--subresource=status", "--type=merge", "-p", status];
+    let patch = [
+        "patch",
+        "inferenceservice",
+        "good",
+        "--subresource=status",
+        "--type=merge",
+        "-p",
+        status,
+    ];
     passed(&site.kubectl(&patch, &Value::Null).await);
-    passed(&site.kubectl(&["delete", "inferenceservice", "good"], &Value::Null).await);
+    passed(
+        &site
+            .kubectl(&["delete", "inferenceservice", "good"], &Value::Null)
+            .await,
+    );
     site.end().await;
 }
 
@@ -108,7 +133,13 @@ async fn what_was_stored_before_can_still_be_touched() {
     let label = ["label", "inferenceservice", "bad", "team=a"];
     let said = passed(&site.kubectl(&label, &Value::Null).await);
     assert!(said.contains("Warning:") && said.contains("kpa2"), "{said}");
-    let worse = ["annotate", "--overwrite", "inferenceservice", "bad", "serving.kserve.io/autoscalerClass=kpa3"];
+    let worse = [
+        "annotate",
+        "--overwrite",
+        "inferenceservice",
+        "bad",
+        "serving.kserve.io/autoscalerClass=kpa3",
+    ];
     assert!(denied(&site.kubectl(&worse, &Value::Null).await).contains("kpa3"));
     site.end().await;
 }
@@ -123,7 +154,11 @@ async fn rules_look_up_what_the_cluster_has_now() {
         }}),
     );
     let done = site.apply(&named).await;
-    assert!(denied(&done).contains("spec.predictor.model.runtime"), "{}", done.stderr);
+    assert!(
+        denied(&done).contains("spec.predictor.model.runtime"),
+        "{}",
+        done.stderr
+    );
 
     let runtime = json!({
         "apiVersion": "serving.kserve.io/v1alpha1",
@@ -143,7 +178,11 @@ async fn rules_look_up_what_the_cluster_has_now() {
     })
     .await
     .unwrap();
-    passed(&site.kubectl(&["delete", "servingruntime", "my-sklearn"], &Value::Null).await);
+    passed(
+        &site
+            .kubectl(&["delete", "servingruntime", "my-sklearn"], &Value::Null)
+            .await,
+    );
     process::eventually("the runtime to be forgotten", SOON, async || {
         Ok(dry_run(&services, &named).await.err())
     })
@@ -183,8 +222,15 @@ async fn secrets_are_looked_up_by_their_keys_and_never_shown() {
     .await
     .unwrap();
     let text = complaint("localMinIo").await;
-    assert!(text.contains("storage.key") && text.contains("localMinIO"), "{text}");
-    let everything = format!("{}{}", site.server.process.output(), site.server.metrics().await.unwrap());
+    assert!(
+        text.contains("storage.key") && text.contains("localMinIO"),
+        "{text}"
+    );
+    let everything = format!(
+        "{}{}",
+        site.server.process.output(),
+        site.server.metrics().await.unwrap()
+    );
     for part in ["s3cr3t", "czNjcjN0"] {
         assert!(!everything.contains(part) && !text.contains(part));
     }
@@ -196,9 +242,13 @@ async fn reviews_are_counted_and_logged_by_names_only() {
     let site = Site::new(FAIL, &[]).await;
     assert!(denied(&site.apply(&bad()).await).contains("kpa2"));
     let metrics = site.server.metrics().await.unwrap();
-    let counted = r#"reviews_total{purpose="validate",kind="InferenceService",operation="CREATE",verdict="denied"} 1"#;
+    let counted =
+        r#"reviews_total{purpose="validate",kind="InferenceService",operation="CREATE",verdict="denied"} 1"#;
     assert!(metrics.contains(counted), "{metrics}");
-    assert!(metrics.contains(r#"findings_total{rule="IS-V02",severity="deny"} 1"#), "{metrics}");
+    assert!(
+        metrics.contains(r#"findings_total{rule="IS-V02",severity="deny"} 1"#),
+        "{metrics}"
+    );
     let log = site.server.process.output();
     let line = log
         .lines()
@@ -209,6 +259,9 @@ async fn reviews_are_counted_and_logged_by_names_only() {
         (&line["kind"], &line["name"], &line["denied"]),
         (&json!("InferenceService"), &json!("bad"), &json!("IS-V02"))
     );
-    assert!(!log.contains("s3://bucket/iris") && !log.contains("kpa2"), "{log}");
+    assert!(
+        !log.contains("s3://bucket/iris") && !log.contains("kpa2"),
+        "{log}"
+    );
     site.end().await;
 }

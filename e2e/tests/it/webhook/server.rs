@@ -26,7 +26,16 @@ impl Server {
         command
             .current_dir(process::root())
             .args(["serve", "--bind", "127.0.0.1", "--port", port])
-            .args(["--probe-port", "0", "--metrics-port", "0", "--log-format", "json", "--log", "debug"])
+            .args([
+                "--probe-port",
+                "0",
+                "--metrics-port",
+                "0",
+                "--log-format",
+                "json",
+                "--log",
+                "debug",
+            ])
             .arg("--kubeconfig")
             .arg(kubeconfig)
             .args(args);

@@ -1,13 +1,15 @@
 //! The shipped webhook configurations, pointed at a server on loopback and at the namespace of one test.
 
-use std::{fs, path::Path};
+use std::{fs, os::unix::fs::symlink, path::Path};
 
 use anyhow::Context as _;
 use e2e::{
     cluster::{Cluster, Shared, certificates::Pair},
     process::{Finished, root},
 };
-use k8s_openapi::api::admissionregistration::v1::{MutatingWebhookConfiguration, ValidatingWebhookConfiguration};
+use k8s_openapi::api::admissionregistration::v1::{
+    MutatingWebhookConfiguration, ValidatingWebhookConfiguration,
+};
 use kube::{
     Api, Resource,
     api::{ApiResource, DeleteParams, DynamicObject, PostParams},
@@ -27,7 +29,10 @@ pub(super) async fn definitions(cluster: &Cluster) {
 
 /// The same on a cluster of one test.
 pub(super) async fn definitions_on(cluster: &Cluster) {
-    cluster.install_crds(&root().join("manifests/crds")).await.unwrap();
+    cluster
+        .install_crds(&root().join("manifests/crds"))
+        .await
+        .unwrap();
 }
 
 /// What to do when the webhook cannot be called.
@@ -51,8 +56,16 @@ impl Site {
         definitions(&cluster).await;
         let namespace = cluster.namespace().await.unwrap();
         let folder = TempDir::new().unwrap();
-        mount(folder.path(), &cluster.authority().server(&["127.0.0.1"]).unwrap());
-        let mut all = vec!["--cert-dir", folder.path().to_str().unwrap(), "--namespace", &namespace];
+        mount(
+            folder.path(),
+            &cluster.authority().server(&["127.0.0.1"]).unwrap(),
+        );
+        let mut all = vec![
+            "--cert-dir",
+            folder.path().to_str().unwrap(),
+            "--namespace",
+            &namespace,
+        ];
         all.extend(args);
         let args: Vec<_> = all.into_iter().map(str::to_owned).collect();
         let server = start(&cluster, None, &args).await;
@@ -90,7 +103,11 @@ impl Site {
 
     /// `kubectl VERB ... -f -` in the namespace.
     pub(super) async fn kubectl(&self, args: &[&str], object: &Value) -> Finished {
-        let input = if object.is_null() { String::new() } else { object.to_string() };
+        let input = if object.is_null() {
+            String::new()
+        } else {
+            object.to_string()
+        };
         let all = [&["-n", &self.namespace], args].concat();
         self.cluster.admin().kubectl_with(&all, &input).await.unwrap()
     }
@@ -125,7 +142,9 @@ where
     K: Resource<DynamicType = (), Scope = ClusterResourceScope> + Clone + std::fmt::Debug,
     K: serde::de::DeserializeOwned,
 {
-    let deleted = Api::<K>::all(client.clone()).delete(name, &DeleteParams::default()).await;
+    let deleted = Api::<K>::all(client.clone())
+        .delete(name, &DeleteParams::default())
+        .await;
     deleted.unwrap();
 }
 
@@ -163,12 +182,19 @@ fn confine(configuration: &mut Value, namespace: &str) {
     }
 }
 
-/// Files of a mounted Secret, each written in one step.
+/// A mounted Secret, changed as the kubelet does it: files are links through a link that is replaced in one step.
 fn mount(folder: &Path, pair: &Pair) {
-    for (name, text) in [("tls.key", &pair.key), ("tls.crt", &pair.certificate)] {
-        let part = folder.join(format!("{name}.part"));
-        fs::write(&part, text).unwrap();
-        fs::rename(part, folder.join(name)).unwrap();
+    let version = TempDir::with_prefix_in("..version-", folder).unwrap().keep();
+    fs::write(version.join("tls.key"), &pair.key).unwrap();
+    fs::write(version.join("tls.crt"), &pair.certificate).unwrap();
+    let next = folder.join("..data_tmp");
+    symlink(version.file_name().unwrap(), &next).unwrap();
+    fs::rename(next, folder.join("..data")).unwrap();
+    for name in ["tls.key", "tls.crt"] {
+        let link = folder.join(name);
+        if !link.is_symlink() {
+            symlink(Path::new("..data").join(name), link).unwrap();
+        }
     }
 }
 
@@ -192,7 +218,9 @@ pub(super) fn services(cluster: &Cluster, namespace: &str) -> Api<DynamicObject>
 
 /// A dry run of an object, as a request that stores nothing.
 pub(super) async fn dry_run(services: &Api<DynamicObject>, object: &Value) -> kube::Result<DynamicObject> {
-    let object = serde_json::from_value(object.clone()).context("an object").unwrap();
+    let object = serde_json::from_value(object.clone())
+        .context("an object")
+        .unwrap();
     let params = PostParams {
         dry_run: true,
         ..PostParams::default()
