@@ -4,7 +4,10 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use kit::drain::Drain;
-use notify::Watcher as _;
+use notify::{
+    Event, EventKind, Watcher as _,
+    event::{AccessKind, AccessMode},
+};
 use tokio::sync::Notify;
 
 use super::Current;
@@ -21,8 +24,14 @@ const LARGEST: u64 = 1 << 20;
 pub async fn follow(folder: &Path, current: &Current, drain: &Drain) -> anyhow::Result<()> {
     let changed = Arc::new(Notify::new());
     let wake = Arc::clone(&changed);
-    let mut watcher = notify::recommended_watcher(move |_| wake.notify_one())
-        .context("watch the folder of certificates")?;
+    let heard = move |event: notify::Result<Event>| {
+        // An error may mean that events were lost: look. Our own reading is no news.
+        let own = |event: &Event| matches!(event.kind, EventKind::Access(kind) if kind != AccessKind::Close(AccessMode::Write));
+        if !event.as_ref().is_ok_and(own) {
+            wake.notify_one();
+        }
+    };
+    let mut watcher = notify::recommended_watcher(heard).context("watch the folder of certificates")?;
     // The folder and not the files: what is mounted is a link that is replaced.
     let outcome = watcher.watch(folder, notify::RecursiveMode::NonRecursive);
     if let Err(err) = outcome {

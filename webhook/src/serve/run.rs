@@ -63,7 +63,16 @@ pub(super) async fn run(args: &ServeArgs) -> anyhow::Result<()> {
     let addr = webhooks.local_addr()?;
     tracing::info!(%addr, %probes, metrics = %scrapes, mode = ?args.rules.mode, "listening");
     let tls = listen::tls(Arc::new(current)).context("set up TLS")?;
-    listen::serve(webhooks, tls, router(Arc::new(app)), drain, args.drain_delay).await;
+    listen::serve(
+        webhooks,
+        tls,
+        router(Arc::new(app)),
+        drain.clone(),
+        args.drain_delay,
+    )
+    .await;
+    // The lease is given back by then.
+    drain.finished().await;
     Ok(())
 }
 
@@ -154,7 +163,7 @@ fn certificates(args: &ServeArgs, client: &Client, current: &Current, metrics: &
         let keep = certs::keeper::keep(client.clone(), keeping, metrics.clone(), drain.clone());
         let held = drain.guard();
         tokio::spawn(async move {
-            // The lease is given back before the process ends.
+            // The process waits for this at its end.
             let _held = held;
             keep.await;
         });

@@ -166,7 +166,9 @@ pub fn answer(
 
 fn kind_of(question: &Question<'_>) -> Option<Kind> {
     let gvk = &question.kind;
-    Kind::of(&format!("{}/{}", gvk.group, gvk.version), &gvk.kind)
+    let version = format!("{}/{}", gvk.group, gvk.version);
+    // The API server converts to the version that the webhook configuration names; rules know one of each kind.
+    Kind::of(&version, &gvk.kind).filter(|kind| kind.api_version() == version)
 }
 
 fn read(what: &str, raw: Option<&RawValue>) -> Result<Option<Value>, String> {

@@ -82,7 +82,9 @@ impl Observed for KeysOnly {
         // What kubectl applied last is in an annotation, with values.
         metadata.annotations = None;
         let mut object = frame(&metadata, source);
-        let data = self.data.into_iter().map(|key| (key, Value::Null)).collect();
+        // Null would read as absent.
+        let nothing = |key| (key, Value::String(String::new()));
+        let data = self.data.into_iter().map(nothing).collect();
         object.insert("data".to_owned(), Value::Object(data));
         Value::Object(object)
     }
@@ -168,7 +170,7 @@ mod tests {
         assert!(!format!("{secret:?}").contains("aHVudGVyMg"));
         let reduced = secret.reduce(source("secrets"));
         assert!(!reduced.to_string().contains("hunter2"));
-        assert_eq!(reduced["data"], json!({"localMinIO": null, "other": null}));
+        assert_eq!(reduced["data"], json!({"localMinIO": "", "other": ""}));
         for empty in [json!({"metadata": {}}), json!({"metadata": {}, "data": null})] {
             assert!(serde_json::from_value::<KeysOnly>(empty).unwrap().data.is_empty());
         }

@@ -1,6 +1,6 @@
 //! The shipped webhook configurations, pointed at a server on loopback and at the namespace of one test.
 
-use std::{fs, path::Path};
+use std::{fs, os::unix::fs::symlink, path::Path};
 
 use anyhow::Context as _;
 use e2e::{
@@ -182,12 +182,19 @@ fn confine(configuration: &mut Value, namespace: &str) {
     }
 }
 
-/// Files of a mounted Secret, each written in one step.
+/// A mounted Secret, changed as the kubelet does it: files are links through a link that is replaced in one step.
 fn mount(folder: &Path, pair: &Pair) {
-    for (name, text) in [("tls.key", &pair.key), ("tls.crt", &pair.certificate)] {
-        let part = folder.join(format!("{name}.part"));
-        fs::write(&part, text).unwrap();
-        fs::rename(part, folder.join(name)).unwrap();
+    let version = TempDir::with_prefix_in("..version-", folder).unwrap().keep();
+    fs::write(version.join("tls.key"), &pair.key).unwrap();
+    fs::write(version.join("tls.crt"), &pair.certificate).unwrap();
+    let next = folder.join("..data_tmp");
+    symlink(version.file_name().unwrap(), &next).unwrap();
+    fs::rename(next, folder.join("..data")).unwrap();
+    for name in ["tls.key", "tls.crt"] {
+        let link = folder.join(name);
+        if !link.is_symlink() {
+            symlink(Path::new("..data").join(name), link).unwrap();
+        }
     }
 }
 
