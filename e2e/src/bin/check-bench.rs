@@ -223,7 +223,7 @@ fn write_schemas(folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What OpenAPI has and JSON schema has not, as kubeconform's own converter translates it.
+/// What `OpenAPI` has and JSON schema has not, as kubeconform's own converter translates it.
 fn translate(schema: &mut Value) {
     match schema {
         Value::Object(members) => {

@@ -27,7 +27,7 @@ fn headers_frame(stream: u32) -> Vec<u8> {
     frame
 }
 
-/// RST_STREAM with CANCEL.
+/// `RST_STREAM` with CANCEL.
 fn reset_frame(stream: u32) -> Vec<u8> {
     let mut frame = vec![0, 0, 4, 3, 0];
     frame.extend(stream.to_be_bytes());

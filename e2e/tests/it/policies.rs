@@ -1,4 +1,5 @@
 //! `stowage-webhook policies` on a real API server: every policy is accepted and typed, and gives `check`'s verdicts.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod objects;
 mod server;
@@ -38,10 +39,8 @@ async fn policies(cluster: &Cluster, mode: &str) -> Vec<Value> {
 
 /// Applies the manifests and returns when the API server acts by them.
 async fn apply(cluster: &Cluster, manifests: &[Value]) {
-    let text: String = manifests
-        .iter()
-        .map(|manifest| format!("---\n{manifest}\n"))
-        .collect();
+    let texts: Vec<String> = manifests.iter().map(Value::to_string).collect();
+    let text = texts.join("\n---\n");
     cluster.apply_yaml(&text).await.unwrap();
     cluster.admission_settled().await.unwrap();
 }
@@ -127,16 +126,16 @@ async fn every_policy_is_accepted_and_finds_what_check_finds() {
     let mut failures = Vec::new();
     let mut asked = Vec::new();
     for object in objects {
-        if let Some(old) = &object.old {
-            if let Answer::Refused(message) = server.store(old).await {
-                // What the schema refuses by now cannot be updated either.
-                failures.extend(
-                    object
-                        .needs_old
-                        .then(|| format!("{object}: the old one: {message}")),
-                );
-                continue;
-            }
+        if let Some(old) = &object.old
+            && let Answer::Refused(message) = server.store(old).await
+        {
+            // What the schema refuses by now cannot be updated either.
+            failures.extend(
+                object
+                    .needs_old
+                    .then(|| format!("{object}: the old one: {message}")),
+            );
+            continue;
         }
         asked.push(object);
     }

@@ -103,10 +103,10 @@ impl Keeper {
         if state.written > 0 {
             tracing::info!(webhooks = state.written, "CA bundle written");
         }
-        if let Some(bundle) = bundle {
-            if state.written > 0 || self.trusted.as_ref().is_none_or(|(known, _)| *known != bundle) {
-                self.trusted = Some((bundle, Instant::now()));
-            }
+        if let Some(bundle) = bundle
+            && (state.written > 0 || self.trusted.as_ref().is_none_or(|(known, _)| *known != bundle))
+        {
+            self.trusted = Some((bundle, Instant::now()));
         }
         if self.keeping.arm && state.ignored > 0 {
             self.arm().await?;

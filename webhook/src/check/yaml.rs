@@ -151,7 +151,7 @@ impl<'t> Reader<'t> {
                 let problem = Problem {
                     line: marker.line(),
                     column: marker.col() + 1,
-                    message: err.info().to_owned(),
+                    message: err.info().into(),
                 };
                 (problem, marker.byte_offset().unwrap_or(usize::MAX))
             })?;
@@ -191,7 +191,8 @@ impl<'t> Reader<'t> {
                 let value = if self.wants_key() {
                     // Texts, except that the merge key has to be plain.
                     if plain && text == "<<" {
-                        return self.start_merge();
+                        self.start_merge();
+                        return Ok(());
                     }
                     scalar::key(text, plain)
                 } else {
@@ -256,7 +257,7 @@ impl<'t> Reader<'t> {
         Ok(())
     }
 
-    fn start_merge(&mut self) -> Result<(), Problem> {
+    fn start_merge(&mut self) {
         if let Some(Frame {
             open: Open::Map { key, .. },
             ..
@@ -264,7 +265,6 @@ impl<'t> Reader<'t> {
         {
             *key = Some(MERGE.to_owned());
         }
-        Ok(())
     }
 
     /// Puts a complete value where it belongs.

@@ -1,5 +1,7 @@
 //! What a person reads: the message of a denial, and warnings within the API server's bounds.
 
+use std::fmt::Write as _;
+
 use crate::finding::Finding;
 
 /// The API server cuts warnings to this when all of them together are longer than [`ALL_WARNINGS`]; in characters.
@@ -20,7 +22,8 @@ pub(super) fn denial(findings: &[&Finding]) -> String {
                 text.push_str(&one_line(finding));
             }
             if many.len() > LISTED {
-                text.push_str(&format!("\n  * and {} more", many.len() - LISTED));
+                // Writing to a string cannot fail.
+                let _ = write!(text, "\n  * and {} more", many.len() - LISTED);
             }
             text
         }
@@ -89,7 +92,7 @@ mod tests {
     fn a_denial_is_a_line_or_a_list() {
         let one = finding("is wrong".into());
         assert_eq!(denial(&[&one]), format!("spec: is wrong [{}]", RULES[0].id));
-        let text = denial(&vec![&one; 25]);
+        let text = denial(&[&one; 25]);
         assert!(text.starts_with("25 problems:\n  * spec: is wrong"), "{text}");
         assert!(text.ends_with("\n  * and 5 more"), "{text}");
         assert_eq!(text.lines().count(), 22);

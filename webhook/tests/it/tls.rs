@@ -69,7 +69,7 @@ impl Server {
         let serve = listen::serve(
             listener,
             tls,
-            router(Arc::new(app)),
+            router(&Arc::new(app)),
             drain.clone(),
             Duration::ZERO,
         );

@@ -85,17 +85,12 @@ pub(super) fn corpus() -> Vec<Object> {
             } else if path.extension().is_some_and(|ending| ending == "yaml") {
                 let text = fs::read_to_string(&path).expect("the corpus can be read");
                 let values: Vec<Value> = kube_yaml(&text);
-                found.extend(
-                    values
-                        .into_iter()
-                        .filter(|value| value.is_object())
-                        .map(|value| Object {
-                            from: path.display().to_string(),
-                            value: placed(value),
-                            old: None,
-                            needs_old: false,
-                        }),
-                );
+                found.extend(values.into_iter().filter(Value::is_object).map(|value| Object {
+                    from: path.display().to_string(),
+                    value: placed(value),
+                    old: None,
+                    needs_old: false,
+                }));
             }
         }
     }

@@ -34,19 +34,13 @@ impl Server {
     pub(super) async fn ask(&self, object: &Object, defaulted: &Value) -> Answer {
         const DRY: &str = "&dryRun=All";
         let path = collection(defaulted);
-        match &object.old {
-            None => self.send(Method::POST, &path, DRY, defaulted).await,
-            Some(_) => {
-                let name = defaulted["metadata"]["name"].as_str().unwrap_or_default();
-                self.send(
-                    Method::PUT,
-                    &format!("{path}/{name}"),
-                    DRY,
-                    &self.at_version(&path, name, defaulted).await,
-                )
-                .await
-            }
+        if object.old.is_none() {
+            return self.send(Method::POST, &path, DRY, defaulted).await;
         }
+        let name = defaulted["metadata"]["name"].as_str().unwrap_or_default();
+        let newer = self.at_version(&path, name, defaulted).await;
+        self.send(Method::PUT, &format!("{path}/{name}"), DRY, &newer)
+            .await
     }
 
     /// An update names the version that it is about.

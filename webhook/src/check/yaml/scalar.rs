@@ -11,12 +11,12 @@ pub(super) fn value(text: Cow<'_, str>, plain: bool, tag: Option<&str>) -> Resul
         None | Some("str") => Ok(Value::String(text.into_owned())),
         Some(wanted @ ("int" | "float" | "bool" | "null")) => {
             let found = resolve(&text);
-            let fits = match (&found, wanted) {
+            let fits = matches!(
+                (&found, wanted),
                 (Some(Value::Number(_)), "int" | "float")
-                | (Some(Value::Bool(_)), "bool")
-                | (Some(Value::Null), "null") => true,
-                _ => false,
-            };
+                    | (Some(Value::Bool(_)), "bool")
+                    | (Some(Value::Null), "null")
+            );
             found
                 .filter(|_| fits)
                 .ok_or_else(|| format!("`{}` is no {wanted}", super::cut(&text)))

@@ -106,10 +106,8 @@ fn an_alias_bomb_is_refused() {
     let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
     for level in 1..30 {
         let before = level - 1;
-        text += &format!(
-            "a{level}: &a{level} [{}]\n",
-            vec![format!("*a{before}"); 10].join(", ")
-        );
+        let members = vec![format!("*a{before}"); 10].join(", ");
+        text.extend([format!("a{level}: &a{level} [{members}]\n")]);
     }
     assert!(problem(&text).ends_with("aliases expand to more than 16 MiB"));
 }

@@ -116,10 +116,8 @@ fn lists_are_unpacked_and_indexed() {
 fn hostile_inputs_are_refused_with_words() {
     let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
     for level in 1..40 {
-        bomb += &format!(
-            "a{level}: &a{level} [{}]\n",
-            vec![format!("*a{}", level - 1); 10].join(", ")
-        );
+        let members = vec![format!("*a{}", level - 1); 10].join(", ");
+        bomb.extend([format!("a{level}: &a{level} [{members}]\n")]);
     }
     let folder = Folder::with(&[
         ("bomb.yaml", &bomb),
