@@ -7,6 +7,8 @@
 //!
 //! The server has one thread and the clients another; both are in this process, so the machine needs two idle cores.
 
+#![allow(clippy::print_stdout, reason = "what it measured")]
+
 use std::{
     net::SocketAddr,
     sync::{Arc, mpsc},
@@ -135,7 +137,7 @@ fn serve() -> (SocketAddr, String) {
                 .send((addr, authority.pair.certificate))
                 .expect("the main thread waits");
             let tls = listen::tls(Arc::new(current)).expect("TLS");
-            listen::serve(listener, tls, router(Arc::new(app)), drain, Duration::ZERO).await;
+            listen::serve(listener, tls, router(&Arc::new(app)), drain, Duration::ZERO).await;
         });
     });
     receiver.recv().expect("the server starts")

@@ -130,7 +130,7 @@ pub async fn follow(secrets: Api<Secret>, name: String, current: Current, drain:
             Some(Err(err)) => {
                 current.missing(&format!("the Secret {name} cannot be watched"));
                 tracing::warn!(secret = name, error = %err, "secret of the certificate cannot be watched");
-                tokio::time::sleep(backoff.next()).await;
+                tokio::time::sleep(backoff.pause()).await;
             }
             None => return,
         }

@@ -66,7 +66,7 @@ pub(super) async fn run(args: &ServeArgs) -> anyhow::Result<()> {
     listen::serve(
         webhooks,
         tls,
-        router(Arc::new(app)),
+        router(&Arc::new(app)),
         drain.clone(),
         args.drain_delay,
     )
@@ -142,21 +142,18 @@ fn certificates(args: &ServeArgs, client: &Client, current: &Current, metrics: &
         arm,
         ..
     } = &args.certificates;
-    match cert_dir {
-        Some(folder) => {
-            let (folder, current, drain) = (folder.clone(), current.clone(), drain.clone());
-            tokio::spawn(async move {
-                if let Err(err) = mounted::follow(&folder, &current, &drain).await {
-                    tracing::error!(error = format!("{err:#}"), "certificates are not followed");
-                    current.missing(&format!("{err:#}"));
-                }
-            });
-        }
-        None => {
-            let secrets = Api::namespaced(client.clone(), &args.namespace);
-            let follow = secret::follow(secrets, cert_secret.clone(), current.clone(), drain.clone());
-            tokio::spawn(follow);
-        }
+    if let Some(folder) = cert_dir {
+        let (folder, current, drain) = (folder.clone(), current.clone(), drain.clone());
+        tokio::spawn(async move {
+            if let Err(err) = mounted::follow(&folder, &current, &drain).await {
+                tracing::error!(error = format!("{err:#}"), "certificates are not followed");
+                current.missing(&format!("{err:#}"));
+            }
+        });
+    } else {
+        let secrets = Api::namespaced(client.clone(), &args.namespace);
+        let follow = secret::follow(secrets, cert_secret.clone(), current.clone(), drain.clone());
+        tokio::spawn(follow);
     }
     if cert_dir.is_none() || *arm {
         let keeping = keeping(args);

@@ -139,29 +139,25 @@ pub fn answer(
         }
         Purpose::Validate => (validate(&request, snapshot, options), Vec::new()),
     }));
-    match judged {
-        Ok((findings, patch)) => {
-            let rules = findings
-                .iter()
-                .map(|finding| (finding.rule.id, finding.severity))
-                .collect();
-            let mut response = tell(question, &findings, options);
-            if response.allowed && !patch.is_empty() {
-                response.patch = Some(patch);
-            }
-            let verdict = match (response.allowed, response.warnings.is_empty()) {
-                (false, _) => Verdict::Denied,
-                (true, false) => Verdict::Warned,
-                (true, true) => Verdict::Allowed,
-            };
-            outcome(response, verdict, rules)
-        }
-        Err(_) => {
-            let problem = "a rule failed, which is a bug of stowage-webhook; its log says where".to_owned();
-            let response = refusal(500, "InternalError", problem);
-            outcome(response, Verdict::Failed, Vec::new())
-        }
+    let Ok((findings, patch)) = judged else {
+        let problem = "a rule failed, which is a bug of stowage-webhook; its log says where".to_owned();
+        let response = refusal(500, "InternalError", problem);
+        return outcome(response, Verdict::Failed, Vec::new());
+    };
+    let rules = findings
+        .iter()
+        .map(|finding| (finding.rule.id, finding.severity))
+        .collect();
+    let mut response = tell(question, &findings, options);
+    if response.allowed && !patch.is_empty() {
+        response.patch = Some(patch);
     }
+    let verdict = match (response.allowed, response.warnings.is_empty()) {
+        (false, _) => Verdict::Denied,
+        (true, false) => Verdict::Warned,
+        (true, true) => Verdict::Allowed,
+    };
+    outcome(response, verdict, rules)
 }
 
 fn kind_of(question: &Question<'_>) -> Option<Kind> {

@@ -46,10 +46,10 @@ pub struct App {
 }
 
 /// The webhooks, each at its path.
-pub fn router(app: Arc<App>) -> Router {
+pub fn router(app: &Arc<App>) -> Router {
     let mut router = Router::new();
     for endpoint in &ENDPOINTS {
-        let app = Arc::clone(&app);
+        let app = Arc::clone(app);
         let handler = move |query: RawQuery, request: Request| handle(app, endpoint, query, request);
         router = router.route(endpoint.path, post(handler));
     }
@@ -72,16 +72,14 @@ async fn handle(
     let _counted = app.metrics.begin();
     let longest = app.limits.longest;
     let deadline = timeout(query.as_deref()).map_or(longest, |timeout| timeout.min(longest));
-    match tokio::time::timeout(deadline, review(&app, endpoint, request, begin)).await {
-        Ok(response) => response,
-        Err(_) => {
-            app.metrics.late();
-            plain(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "the review did not arrive or finish within its timeout",
-            )
-        }
-    }
+    let answered = tokio::time::timeout(deadline, review(&app, endpoint, request, begin)).await;
+    answered.unwrap_or_else(|_| {
+        app.metrics.late();
+        plain(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the review did not arrive or finish within its timeout",
+        )
+    })
 }
 
 async fn review(app: &Arc<App>, endpoint: &'static Endpoint, request: Request, begin: Instant) -> Response {
@@ -173,8 +171,8 @@ fn log(endpoint: &Endpoint, review: &Review<'_>, outcome: &Outcome, elapsed: Dur
 
 /// The `timeout` that the API server sends along, such as `10s`.
 fn timeout(query: Option<&str>) -> Option<Duration> {
-    let pairs = query?.split('&');
-    let text = pairs.filter_map(|pair| pair.strip_prefix("timeout=")).next()?;
+    let mut pairs = query?.split('&');
+    let text = pairs.find_map(|pair| pair.strip_prefix("timeout="))?;
     humantime::parse_duration(text).ok()
 }
 

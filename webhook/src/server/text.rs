@@ -14,15 +14,11 @@ pub(super) fn denial(findings: &[&Finding]) -> String {
     match findings {
         [one] => one_line(one),
         many => {
-            let mut text = format!("{} problems:", many.len());
-            for finding in many.iter().take(LISTED) {
-                text.push_str("\n  * ");
-                text.push_str(&one_line(finding));
-            }
-            if many.len() > LISTED {
-                text.push_str(&format!("\n  * and {} more", many.len() - LISTED));
-            }
-            text
+            let listed = many.iter().take(LISTED).map(|finding| one_line(finding));
+            let more = (many.len() > LISTED).then(|| format!("and {} more", many.len() - LISTED));
+            let head = format!("{} problems:", many.len());
+            let lines: Vec<_> = std::iter::once(head).chain(listed).chain(more).collect();
+            lines.join("\n  * ")
         }
     }
 }
@@ -89,7 +85,7 @@ mod tests {
     fn a_denial_is_a_line_or_a_list() {
         let one = finding("is wrong".into());
         assert_eq!(denial(&[&one]), format!("spec: is wrong [{}]", RULES[0].id));
-        let text = denial(&vec![&one; 25]);
+        let text = denial(&[&one; 25]);
         assert!(text.starts_with("25 problems:\n  * spec: is wrong"), "{text}");
         assert!(text.ends_with("\n  * and 5 more"), "{text}");
         assert_eq!(text.lines().count(), 22);
@@ -98,7 +94,7 @@ mod tests {
     #[test]
     fn warnings_keep_the_bounds() {
         let long = finding("ä".repeat(300));
-        let texts = warnings(&vec![&long; 100]);
+        let texts = warnings(&[&long; 100]);
         assert!(texts.iter().all(|text| text.chars().count() <= WARNING));
         assert!(texts.iter().map(String::len).sum::<usize>() <= ALL_WARNINGS);
         assert!(texts.last().unwrap().starts_with("and "), "{texts:?}");

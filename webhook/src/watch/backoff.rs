@@ -26,7 +26,7 @@ impl Default for Backoff {
 
 impl Backoff {
     /// The next pause: 75 % to 125 % of the step.
-    pub fn next(&mut self) -> Duration {
+    pub fn pause(&mut self) -> Duration {
         let step = self.next;
         self.next = (step * 2).min(LONGEST);
         let percent = 75 + u32::try_from(self.random.hash_one(step) % 51).unwrap_or_default();
@@ -46,10 +46,10 @@ mod tests {
     #[test]
     fn pauses_grow_to_a_bound() {
         let mut backoff = Backoff::default();
-        let pauses: Vec<_> = (0..10).map(|_| backoff.next()).collect();
+        let pauses: Vec<_> = (0..10).map(|_| backoff.pause()).collect();
         assert!(pauses[0] <= FIRST * 5 / 4 && pauses[0] >= FIRST * 3 / 4);
         assert!(pauses[9] <= LONGEST * 5 / 4 && pauses[9] >= LONGEST * 3 / 4);
         backoff.reset();
-        assert!(backoff.next() <= FIRST * 5 / 4);
+        assert!(backoff.pause() <= FIRST * 5 / 4);
     }
 }

@@ -124,7 +124,7 @@ impl Line {
                     self.send(Event::Stale(self.source, problem)).await?;
                 }
                 // The grace must not pass in a long pause.
-                Some(self.backoff.next().min(GRACE))
+                Some(self.backoff.pause().min(GRACE))
             }
         }
     }

@@ -21,7 +21,7 @@ fn app(limits: Limits) -> (Arc<App>, Registry) {
 }
 
 async fn ask(app: &Arc<App>, request: Request) -> (StatusCode, HeaderMap, String) {
-    let response = router(Arc::clone(app)).oneshot(request).await.unwrap();
+    let response = router(app).oneshot(request).await.unwrap();
     let (head, body) = response.into_parts();
     let body = to_bytes(body, usize::MAX).await.unwrap();
     (
