@@ -7,7 +7,7 @@
 //!
 //! The server has one thread and the clients another; both are in this process, so the machine needs two idle cores.
 
-#![allow(clippy::print_stdout, reason = "a bench shows what it measured")]
+#![allow(clippy::print_stdout, reason = "what it measured")]
 
 use std::{
     net::SocketAddr,

@@ -167,7 +167,7 @@ pub struct CertificateArgs {
     #[arg(long, env = "STOWAGE_CERT_LIFETIME", value_parser = kit::args::duration, default_value = "90days", value_name = "DURATION")]
     pub cert_lifetime: Duration,
 
-    /// MutatingWebhookConfiguration and ValidatingWebhookConfiguration to keep up to date
+    /// Name of the mutating and of the validating webhook configuration to keep up to date
     #[arg(
         long,
         env = "STOWAGE_CONFIGURATION",

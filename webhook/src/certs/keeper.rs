@@ -103,10 +103,9 @@ impl Keeper {
         if state.written > 0 {
             tracing::info!(webhooks = state.written, "CA bundle written");
         }
-        if let Some(bundle) = bundle
-            && (state.written > 0 || self.trusted.as_ref().is_none_or(|(known, _)| *known != bundle))
-        {
-            self.trusted = Some((bundle, Instant::now()));
+        let known = self.trusted.as_ref().map(|(known, _)| known);
+        if bundle.is_some() && (state.written > 0 || known != bundle.as_ref()) {
+            self.trusted = bundle.map(|bundle| (bundle, Instant::now()));
         }
         if self.keeping.arm && state.ignored > 0 {
             self.arm().await?;

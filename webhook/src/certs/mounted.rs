@@ -33,8 +33,8 @@ pub async fn follow(folder: &Path, current: &Current, drain: &Drain) -> anyhow::
     };
     let mut watcher = notify::recommended_watcher(heard).context("watch the folder of certificates")?;
     // The folder and not the files: what is mounted is a link that is replaced.
-    let outcome = watcher.watch(folder, notify::RecursiveMode::NonRecursive);
-    if let Err(err) = outcome {
+    let begun = watcher.watch(folder, notify::RecursiveMode::NonRecursive);
+    if let Err(err) = begun {
         tracing::warn!(folder = %folder.display(), error = %err, "folder cannot be watched, only read now and then");
     }
     loop {

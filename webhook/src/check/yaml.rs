@@ -151,7 +151,7 @@ impl<'t> Reader<'t> {
                 let problem = Problem {
                     line: marker.line(),
                     column: marker.col() + 1,
-                    message: err.info().into(),
+                    message: err.info(),
                 };
                 (problem, marker.byte_offset().unwrap_or(usize::MAX))
             })?;

@@ -72,8 +72,8 @@ async fn handle(
     let _counted = app.metrics.begin();
     let longest = app.limits.longest;
     let deadline = timeout(query.as_deref()).map_or(longest, |timeout| timeout.min(longest));
-    let reviewed = tokio::time::timeout(deadline, review(&app, endpoint, request, begin)).await;
-    reviewed.unwrap_or_else(|_| {
+    let answered = tokio::time::timeout(deadline, review(&app, endpoint, request, begin)).await;
+    answered.unwrap_or_else(|_| {
         app.metrics.late();
         plain(
             StatusCode::SERVICE_UNAVAILABLE,

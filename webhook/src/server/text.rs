@@ -1,7 +1,5 @@
 //! What a person reads: the message of a denial, and warnings within the API server's bounds.
 
-use std::fmt::Write as _;
-
 use crate::finding::Finding;
 
 /// The API server cuts warnings to this when all of them together are longer than [`ALL_WARNINGS`]; in characters.
@@ -16,16 +14,11 @@ pub(super) fn denial(findings: &[&Finding]) -> String {
     match findings {
         [one] => one_line(one),
         many => {
-            let mut text = format!("{} problems:", many.len());
-            for finding in many.iter().take(LISTED) {
-                text.push_str("\n  * ");
-                text.push_str(&one_line(finding));
-            }
-            if many.len() > LISTED {
-                // Writing to a string cannot fail.
-                let _ = write!(text, "\n  * and {} more", many.len() - LISTED);
-            }
-            text
+            let listed = many.iter().take(LISTED).map(|finding| one_line(finding));
+            let more = (many.len() > LISTED).then(|| format!("and {} more", many.len() - LISTED));
+            let head = format!("{} problems:", many.len());
+            let lines: Vec<_> = std::iter::once(head).chain(listed).chain(more).collect();
+            lines.join("\n  * ")
         }
     }
 }
@@ -101,7 +94,7 @@ mod tests {
     #[test]
     fn warnings_keep_the_bounds() {
         let long = finding("ä".repeat(300));
-        let texts = warnings(&vec![&long; 100]);
+        let texts = warnings(&[&long; 100]);
         assert!(texts.iter().all(|text| text.chars().count() <= WARNING));
         assert!(texts.iter().map(String::len).sum::<usize>() <= ALL_WARNINGS);
         assert!(texts.last().unwrap().starts_with("and "), "{texts:?}");

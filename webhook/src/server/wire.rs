@@ -232,7 +232,7 @@ pub struct Cause {
     pub field: String,
 }
 
-#[expect(clippy::ref_option, reason = "serde calls it with the field")]
+#[expect(clippy::ref_option, reason = "what serde's derive calls")]
 fn base64_json<S: serde::Serializer>(
     patch: &Option<Vec<PatchOperation>>,
     serializer: S,

@@ -1,5 +1,7 @@
 //! The server over TLS on loopback: both versions of HTTP, and a shutdown in the middle of a review.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::{
     sync::Arc,
     time::{Duration, SystemTime},

@@ -1,5 +1,7 @@
 //! The shipped webhook configurations against the code: paths, kinds, and what keeps a cluster safe.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::{collections::BTreeMap, fs, path::PathBuf};
 
 use serde_json::{Value, json};

@@ -211,7 +211,6 @@ pub(super) fn services(cluster: &Cluster, namespace: &str) -> Api<DynamicObject>
         api_version: "serving.kserve.io/v1beta1".to_owned(),
         kind: "InferenceService".to_owned(),
         plural: "inferenceservices".to_owned(),
-        ..ApiResource::erase::<MutatingWebhookConfiguration>(&())
     };
     Api::namespaced_with(cluster.client().unwrap(), namespace, &resource)
 }
