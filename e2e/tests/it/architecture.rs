@@ -43,7 +43,7 @@ const ONLY_TESTS: [(&str, &str); 2] = [("standalone", "e2e"), ("e2e", "e2e")];
 const NO_IO: [&str; 6] = ["tokio", "tokio-util", "axum", "hyper", "h2", "tower"];
 
 /// Beginnings of names of packages that the one-command start builds without.
-const NOT_STANDALONE: [(&str, &str); 14] = [
+const NOT_STANDALONE: [(&str, &str); 13] = [
     ("kube", "Kubernetes"),
     ("k8s-openapi", "Kubernetes"),
     ("etcd", "etcd"),
@@ -57,7 +57,6 @@ const NOT_STANDALONE: [(&str, &str); 14] = [
     ("protobuf-src", "protoc"),
     ("protoc-", "protoc"),
     ("openssl-sys", "a system library"),
-    ("ort-sys", "a system library"),
 ];
 
 async fn cargo(args: &[&str]) -> String {

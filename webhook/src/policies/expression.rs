@@ -143,7 +143,7 @@ mod tests {
         };
         assert_eq!(
             names("variables.blocks.size() > 0"),
-            ["spec", "predictor", "blocks"]
+            ["spec", "predictor", "frameworks", "blocks"]
         );
         assert_eq!(names("variables.old_predictor.x"), ["old_spec", "old_predictor"]);
         assert_eq!(names("'variables.spec'"), Vec::<String>::new());

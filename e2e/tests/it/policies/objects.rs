@@ -33,13 +33,24 @@ fn placed(mut value: Value) -> Value {
     value
 }
 
+/// Objects that reach policies in another form than `check`, which reads what is in the file.
+fn is_changed_on_its_way(case: &Value) -> bool {
+    let storage = case["bad"]["spec"]["predictor"]["storageUris"].as_array();
+    // The definition's default fills the path in before policies look.
+    let has_default =
+        storage.is_some_and(|entries| entries.iter().any(|entry| entry.get("mountPath").is_none()));
+    // What is created has no status, and the rule is about the stored one.
+    case["rule"] == "IS-U02" || (case["rule"] == "IS-V07c" && has_default)
+}
+
 /// The project's own cases: for each rule an object that breaks it and one that does not.
 pub(super) fn own() -> Vec<Object> {
     let path = process::root().join("webhook/tests/every_rule.jsonl");
     let text = fs::read_to_string(&path).unwrap_or_else(|err| panic!("{}: {err}", path.display()));
     let cases = text
         .lines()
-        .map(|line| serde_json::from_str::<Value>(line).expect("a case is JSON"));
+        .map(|line| serde_json::from_str::<Value>(line).expect("a case is JSON"))
+        .filter(|case| !is_changed_on_its_way(case));
     cases
         .enumerate()
         .flat_map(|(number, case)| {
