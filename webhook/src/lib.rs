@@ -11,15 +11,17 @@
 //! * [`rules::RULES`] is the one table of what is checked; explanations, documents and generated policies come from it.
 //! * No I/O, no clock, no panic: what is wrong with an object is a finding.
 //!
-//! Around them, with the feature `serve`, is the program: [`server`], [`watch`] and [`certs`].
+//! Around them, with the feature `serve`, is the program: [`server`], [`watch`] and [`certs`], [`check`] and [`policies`].
 
 #[cfg(feature = "serve")]
 pub mod args;
 #[cfg(feature = "serve")]
 pub mod certs;
+#[cfg(feature = "serve")]
 pub mod check;
 pub mod config;
 pub mod defaults;
+#[cfg(feature = "serve")]
 pub mod explain;
 pub mod finding;
 #[cfg(feature = "serve")]
@@ -27,6 +29,7 @@ pub mod health;
 mod names;
 mod node;
 pub mod patch;
+#[cfg(feature = "serve")]
 pub mod policies;
 pub mod review;
 pub mod rules;
