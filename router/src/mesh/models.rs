@@ -1,7 +1,5 @@
 //! Management of models.
 
-use std::sync::Arc;
-
 use api::mmesh::{
     EnsureLoadedRequest, GetStatusRequest, ModelStatusInfo, RegisterModelRequest, UnregisterModelRequest,
     model_status_info::ModelStatus,
@@ -10,11 +8,11 @@ use tonic::Status;
 
 use crate::{
     cache::CacheError,
-    core::registry::{Registration, check_name},
+    core::registry::{Registration, Registry, check_name},
     model::ModelId,
 };
 
-use super::{Found, Kind, Mesh, not_found, now_ms, status};
+use super::{Found, Kind, Mesh, key::Key, not_found, now_ms, status};
 
 /// A load that failed this long ago is tried again at once when someone asks for it explicitly; before, it waits
 /// for the backoff as everyone else. Keeps a controller that repeats its request from loading in a loop.
@@ -38,32 +36,33 @@ impl Mesh {
             load_now,
             last_used: last_used_time,
         };
-        let registered =
-            self.change(|registry, changes| registry.register(&id, spec, registration, now_ms(), changes))?;
+        let registered = self
+            .change([Key::model(&id)], |registry, changes| {
+                registry.register(&id, spec.clone(), registration, now_ms(), changes)
+            })
+            .await?;
         if registered.created {
             tracing::info!(model = %id, load_now, "model registered");
         }
         if !load_now {
             return Ok(self.model_status(&id));
         }
-        let found = Found {
-            id,
-            spec: Arc::clone(&registered.record.spec),
-        };
-        self.load_and_wait(&found, Some(registered.last_used), sync).await
+        match self.view.model(&id) {
+            Some(found) => self.load_and_wait(&found, Some(registered.last_used), sync).await,
+            None => Ok(self.model_status(&id)),
+        }
     }
 
     /// Removes a model and unloads its copy; an unknown id succeeds.
-    #[expect(
-        clippy::unused_async,
-        reason = "a shared store, and copies elsewhere, are asked over the network"
-    )]
     pub async fn unregister(&self, req: UnregisterModelRequest) -> Result<(), Status> {
         let id = &*req.model_id;
-        let existed = self.change(|registry, changes| {
-            registry.unregister(id, changes)?;
-            Ok::<_, Status>(!changes.is_empty())
-        })?;
+        check_name("modelId", id)?;
+        let existed = self
+            .change([Key::model(id)], |registry, changes| {
+                registry.unregister(id, changes)?;
+                Ok(!changes.is_empty())
+            })
+            .await?;
         if existed {
             tracing::info!(model = %id, "model unregistered");
         }
@@ -97,7 +96,7 @@ impl Mesh {
             .ok_or_else(|| not_found(Kind::Model))?;
         let now = now_ms();
         let last_used = (last_used_time != 0).then_some(last_used_time.min(now));
-        self.change(|registry, changes| registry.touch(&found.id, last_used.unwrap_or(now), changes));
+        self.touch(&found.id, last_used.unwrap_or(now)).await?;
         self.load_and_wait(&found, last_used, sync).await
     }
 
@@ -126,6 +125,19 @@ impl Mesh {
             }
         }
         Ok(())
+    }
+
+    /// Notes a use in the record, unless it says nearly the same already.
+    async fn touch(&self, id: &ModelId, last_used: u64) -> Result<(), Status> {
+        let known = self.view.entry(id).map_or(u64::MAX, |entry| entry.last_used);
+        if !Registry::is_news(known, last_used) {
+            return Ok(());
+        }
+        self.change([Key::model(id)], |registry, changes| {
+            registry.touch(id, last_used, changes);
+            Ok(())
+        })
+        .await
     }
 
     pub(super) fn model_status(&self, id: &str) -> ModelStatusInfo {

@@ -11,7 +11,7 @@ use crate::{
     model::ModelId,
 };
 
-use super::{Mesh, now_ms, status};
+use super::{Mesh, key::Key, now_ms, status};
 
 impl Mesh {
     /// Creates a vmodel or moves it. With `sync` waits for the switch, or for the load where there is nothing to
@@ -24,20 +24,22 @@ impl Mesh {
         // A successor is as young as the copy that it replaces, which may be gone after the change.
         let replaced = self
             .view
-            .with_active(&id, |active| self.cache.copy(active))
+            .with_vmodel(&id, |vmodel| self.cache.copy(&vmodel.active))
             .flatten();
         let VModelSet {
             record,
             begun,
             replaced_copy,
             last_used,
-        } = self.change(|registry, changes| {
-            let done = registry.set_vmodel(set, presence, now_ms(), changes)?;
-            if done.begun {
-                self.forgive(&target);
-            }
-            Ok::<_, Status>(done)
-        })?;
+        } = self
+            .change([Key::vmodel(&id), Key::model(&target)], |registry, changes| {
+                let done = registry.set_vmodel(set.clone(), presence, now_ms(), changes)?;
+                if done.begun {
+                    self.forgive(&target);
+                }
+                Ok(done)
+            })
+            .await?;
         tracing::debug!(vmodel = %id, active = %record.active, target = %record.target, begun, "vmodel set");
         if record.in_transition() {
             if sync {
@@ -56,16 +58,15 @@ impl Mesh {
     }
 
     /// Removes a vmodel; an unknown one, or another owner's, is left alone.
-    #[expect(
-        clippy::unused_async,
-        reason = "a shared store, and copies elsewhere, are asked over the network"
-    )]
     pub async fn delete_vmodel(&self, req: DeleteVModelRequest) -> Result<(), Status> {
         let DeleteVModelRequest { v_model_id, owner } = req;
-        let existed = self.change(|registry, changes| {
-            registry.delete_vmodel(&v_model_id, &owner, changes)?;
-            Ok::<_, Status>(!changes.is_empty())
-        })?;
+        check_name("vModelId", &v_model_id)?;
+        let existed = self
+            .change([Key::vmodel(&v_model_id)], |registry, changes| {
+                registry.delete_vmodel(&v_model_id, &owner, changes)?;
+                Ok(!changes.is_empty())
+            })
+            .await?;
         if existed {
             tracing::info!(vmodel = %v_model_id, "vmodel deleted");
         }

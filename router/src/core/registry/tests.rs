@@ -336,12 +336,12 @@ fn a_transition_ends_once_or_fails_and_begins_anew() {
     let second = registry.vmodel("v").unwrap().transition();
     assert!(registry.vmodel("v").unwrap().failed.is_none());
     assert!(
-        !registry.finish(&id, first, &mut Vec::new()),
+        !registry.finish(&id, first, NOW, &mut Vec::new()),
         "the first one is over"
     );
-    assert!(registry.finish(&id, second, &mut Vec::new()));
+    assert!(registry.finish(&id, second, NOW, &mut Vec::new()));
     assert_eq!(registry.pointers_of("v"), ("b".into(), "b".into()));
-    assert!(!registry.finish(&id, second, &mut Vec::new()));
+    assert!(!registry.finish(&id, second, NOW, &mut Vec::new()));
     assert!(registry.model("a").is_none());
 }
 
@@ -600,7 +600,7 @@ fn run(registry: &mut Registry, op: Op, changes: &mut Vec<Change>) -> bool {
             .is_ok(),
         Op::Finish(n, age) => {
             let transition = transition(registry, &vmodel(n), age);
-            registry.finish(&vmodel(n), transition, changes)
+            registry.finish(&vmodel(n), transition, NOW, changes)
         }
         Op::Fail(n, age) => {
             let transition = transition(registry, &vmodel(n), age);
