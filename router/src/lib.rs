@@ -30,5 +30,6 @@ pub mod rules;
 pub mod run;
 pub mod runtime;
 pub mod server;
+pub mod store;
 pub mod upstream;
 pub mod wire;
