@@ -148,7 +148,12 @@ struct Found {
 impl Mesh {
     /// A mesh on top of `cache` that follows `store`, alone: copies are here or nowhere. It is empty until
     /// [`Mesh::synced`]. Must be called on a tokio runtime.
-    pub fn new(cache: Arc<Cache>, store: Arc<dyn Store>, options: MeshOptions, metrics: Metrics) -> Arc<Self> {
+    pub fn new(
+        cache: Arc<Cache>,
+        store: Arc<dyn Store>,
+        options: MeshOptions,
+        metrics: Metrics,
+    ) -> Arc<Self> {
         let seed = now_ms() ^ u64::from(std::process::id()) << 40;
         let follower = store.follow("");
         let mesh = Arc::new_cyclic(|me| Self {

@@ -17,6 +17,7 @@ use crate::{
     rules::Rules,
     runtime::RemoteRuntime,
     server::{Listeners, Router, Setup},
+    store::memory::Memory,
     upstream::{Pool, PoolOptions, Upstream},
 };
 
@@ -89,6 +90,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
         runtime: Arc::new(RemoteRuntime::new(&runtime)),
         upstream: Upstream::Remote(pool),
         cache,
+        store: Arc::new(Memory::new()),
         mesh,
         plane,
         rules,

@@ -21,6 +21,7 @@ use crate::{
     rest,
     rules::Rules,
     runtime::Runtime,
+    store::Store,
     upstream::{Upstream, local_service},
 };
 
@@ -125,6 +126,8 @@ pub struct Setup {
     pub upstream: Upstream,
     /// Limits of the cache.
     pub cache: CacheOptions,
+    /// Where models and vmodels are registered.
+    pub store: Arc<dyn Store>,
     /// Limits of the registry.
     pub mesh: MeshOptions,
     /// Limits of the data plane.
@@ -148,12 +151,14 @@ impl Router {
             runtime,
             upstream,
             cache,
+            store,
             mesh,
             plane,
             rules,
         } = setup;
         let cache = Cache::start(runtime, cache, metrics.clone()).await?;
-        let mesh = Mesh::new(cache, mesh, metrics.clone());
+        let mesh = Mesh::new(cache, store, mesh, metrics.clone());
+        mesh.synced().await;
         let (health, health_service) = tonic_health::server::health_reporter();
         let routes = Routes::new(health_service)
             .add_service(management::service(mesh.clone()))

@@ -1,5 +1,7 @@
 //! A stable name for a model.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Unknown, is_default, lenient};
@@ -54,7 +56,14 @@ pub struct VModelExtra {
     /// Name of the request header by which calls stay with one model; empty = each call is drawn anew.
     #[serde(deserialize_with = "lenient::text", skip_serializing_if = "is_default")]
     pub sticky: String,
-    /// Models that were active before, the latest last.
+    /// Number of the transition under way, or of the last one; each has a larger one than the one before.
+    #[serde(
+        rename = "t",
+        deserialize_with = "lenient::number",
+        skip_serializing_if = "is_default"
+    )]
+    pub transition: u64,
+    /// Models that were active before, the latest first.
     #[serde(deserialize_with = "lenient::or_default", skip_serializing_if = "is_default")]
     pub history: Vec<Switch>,
     /// Why the target could not be loaded.
@@ -88,8 +97,8 @@ pub struct Weight {
     pub unknown: Unknown,
 }
 
-/// A model that was active before.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+/// A model that was active before, with what brings it back when it is no longer registered.
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Switch {
     /// Model id.
@@ -99,10 +108,43 @@ pub struct Switch {
         skip_serializing_if = "is_default"
     )]
     pub model: String,
-    /// When it became active, milliseconds since the epoch.
+    /// When it was replaced, milliseconds since the epoch.
     #[serde(deserialize_with = "lenient::number", skip_serializing_if = "is_default")]
     pub at: u64,
+    /// Type, as registered; empty = not known.
+    #[serde(
+        rename = "type",
+        deserialize_with = "lenient::text",
+        skip_serializing_if = "is_default"
+    )]
+    pub kind: String,
+    /// Path in the storage.
+    #[serde(
+        rename = "mPath",
+        deserialize_with = "lenient::text",
+        skip_serializing_if = "is_default"
+    )]
+    pub path: String,
+    /// Parameters of the storage and the schema. May hold secrets: it is never shown.
+    #[serde(
+        rename = "encKey",
+        deserialize_with = "lenient::text",
+        skip_serializing_if = "is_default"
+    )]
+    pub key: String,
     /// Fields of newer versions.
     #[serde(flatten)]
     pub unknown: Unknown,
+}
+
+impl fmt::Debug for Switch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Switch")
+            .field("model", &self.model)
+            .field("at", &self.at)
+            .field("kind", &self.kind)
+            .field("path", &self.path)
+            .field("unknown", &self.unknown)
+            .finish_non_exhaustive()
+    }
 }

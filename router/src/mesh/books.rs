@@ -113,7 +113,10 @@ impl Books {
 
     /// Everyone who is alive.
     pub(super) fn fleet(&self) -> Fleet {
-        let instances = self.instances.iter().map(|(ix, instance)| (*ix, Arc::clone(instance)));
+        let instances = self
+            .instances
+            .iter()
+            .map(|(ix, instance)| (*ix, Arc::clone(instance)));
         Fleet::new(instances, Arc::clone(&self.constraints))
     }
 
@@ -127,7 +130,10 @@ impl Books {
 
     /// Whose latch is the oldest. Names decide between latches of one transaction, which nobody writes.
     pub(super) fn leader(&self) -> Option<&str> {
-        let oldest = self.latches.iter().min_by_key(|(name, created)| (**created, *name))?;
+        let oldest = self
+            .latches
+            .iter()
+            .min_by_key(|(name, created)| (**created, *name))?;
         Some(oldest.0)
     }
 
@@ -138,7 +144,9 @@ impl Books {
 
     /// The snapshot has this key, and keys come in order: what is known between it and the one before is gone.
     pub(super) fn sweep_to(&mut self, key: &Key) {
-        let Some(mut sweep) = self.sweep.take() else { return };
+        let Some(mut sweep) = self.sweep.take() else {
+            return;
+        };
         self.known_between(sweep.last.as_ref(), Some(key), &mut sweep.gone);
         sweep.last = Some(key.clone());
         self.sweep = Some(sweep);

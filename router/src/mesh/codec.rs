@@ -79,14 +79,23 @@ pub(super) fn model(record: &Model) -> ModelRecord {
     let mut model = ModelRecord::new(spec_of(record.clone()), record.auto_delete, record.last_used);
     model.refs = record.refs;
     model.placed = Placed {
-        copies: record.instances.iter().map(|(id, at)| (id.as_str().into(), *at)).collect(),
+        copies: record
+            .instances
+            .iter()
+            .map(|(id, at)| (id.as_str().into(), *at))
+            .collect(),
         failures: failures.collect(),
         last_unload: record.last_unloaded,
     };
     model.wish = Wish {
         min: record.extra.min,
         max: record.extra.max,
-        pinned: record.extra.pinned.iter().map(|name| name.as_str().into()).collect(),
+        pinned: record
+            .extra
+            .pinned
+            .iter()
+            .map(|name| name.as_str().into())
+            .collect(),
         size: record.extra.size.unwrap_or(0),
     };
     model
@@ -111,8 +120,16 @@ pub(super) fn write_model(model: &ModelRecord, read: Option<Model>) -> Vec<u8> {
         (id.to_string(), FailureText { message, ..text })
     };
     record.failures = placed.failures.iter().map(kept).collect();
-    record.failed = placed.failures.iter().map(|(id, failure)| (id.to_string(), failure.at)).collect();
-    record.instances = placed.copies.iter().map(|(id, at)| (id.to_string(), *at)).collect();
+    record.failed = placed
+        .failures
+        .iter()
+        .map(|(id, failure)| (id.to_string(), failure.at))
+        .collect();
+    record.instances = placed
+        .copies
+        .iter()
+        .map(|(id, at)| (id.to_string(), *at))
+        .collect();
     // A type that the record leaves out stays out.
     if record.kind() != spec.kind {
         record.kind.clone_from(&spec.kind);
@@ -298,8 +315,10 @@ mod tests {
             r#"{"type":"rt:triton","encKey":"{}","mPath":"p","instanceIds":{"i":5},"failedIn":{"j":7},"fails":{"j":{"msg":"no"}},"refs":1,"autoDel":true,"lu":3,"lul":4,"later":{"x":[1]}}"#,
             r#"{"mPath":"p"}"#,
         ] {
-            let (before, after): (serde_json::Value, serde_json::Value) =
-                (serde_json::from_str(json).unwrap(), serde_json::from_str(&reread(json)).unwrap());
+            let (before, after): (serde_json::Value, serde_json::Value) = (
+                serde_json::from_str(json).unwrap(),
+                serde_json::from_str(&reread(json)).unwrap(),
+            );
             assert_eq!(before, after);
         }
         for json in [
@@ -308,8 +327,10 @@ mod tests {
         ] {
             let read = VModel::parse("vmodels/v", json.as_bytes()).unwrap();
             let written = write_vmodel(&vmodel(&read), Some(read));
-            let (before, after): (serde_json::Value, serde_json::Value) =
-                (serde_json::from_str(json).unwrap(), serde_json::from_slice(&written).unwrap());
+            let (before, after): (serde_json::Value, serde_json::Value) = (
+                serde_json::from_str(json).unwrap(),
+                serde_json::from_slice(&written).unwrap(),
+            );
             assert_eq!(before, after);
         }
     }
@@ -324,9 +345,22 @@ mod tests {
             created,
         };
         let first = entry(&stored(5, 5, r#"{"type":"t","mPath":"p"}"#), &mut names, None).unwrap();
-        let used = entry(&stored(6, 5, r#"{"type":"t","mPath":"p","lu":9}"#), &mut names, Some(&first)).unwrap();
+        let used = entry(
+            &stored(6, 5, r#"{"type":"t","mPath":"p","lu":9}"#),
+            &mut names,
+            Some(&first),
+        )
+        .unwrap();
         assert!(Arc::ptr_eq(&first.spec, &used.spec) && used.last_used == 9);
-        let again = entry(&stored(8, 8, r#"{"type":"t","mPath":"p"}"#), &mut names, Some(&used)).unwrap();
-        assert!(!Arc::ptr_eq(&used.spec, &again.spec), "removed and registered again");
+        let again = entry(
+            &stored(8, 8, r#"{"type":"t","mPath":"p"}"#),
+            &mut names,
+            Some(&used),
+        )
+        .unwrap();
+        assert!(
+            !Arc::ptr_eq(&used.spec, &again.spec),
+            "removed and registered again"
+        );
     }
 }

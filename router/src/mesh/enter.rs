@@ -119,7 +119,7 @@ impl Mesh {
             .find_map(|id| self.view.model(id))
     }
 
-    async fn acquire(&self, found: &Found) -> Result<Lease, CacheError> {
+    pub(super) async fn acquire(&self, found: &Found) -> Result<Lease, CacheError> {
         let _check = CheckRegistered { mesh: self, found };
         self.cache.acquire(&found.id, &found.spec).await
     }
@@ -136,7 +136,6 @@ impl Mesh {
         self.cache.ensure(&found.id, &found.spec, last_used)
     }
 }
-
 
 /// A request resolves a name, and then asks for a load: when the model is removed, or removed and registered with
 /// other attributes, in between, the load must not stay. Runs also when the request is dropped.
@@ -157,4 +156,3 @@ impl Drop for CheckRegistered<'_> {
         }
     }
 }
-

@@ -85,10 +85,20 @@ mod tests {
 
     #[test]
     fn keys_come_back() {
-        for text in ["registry/a/b", "vmodels/v", "leaderLatch/_i", "instances/i", "config/x", "nodes/n"] {
+        for text in [
+            "registry/a/b",
+            "vmodels/v",
+            "leaderLatch/_i",
+            "instances/i",
+            "config/x",
+            "nodes/n",
+        ] {
             assert_eq!(Key::parse(text).unwrap().to_string(), text);
         }
         assert!(Key::parse("registry/").is_none() && Key::parse("other/x").is_none());
-        assert!(Table::ALL.is_sorted_by_key(|table| table.name()), "as the store sorts them");
+        assert!(
+            Table::ALL.is_sorted_by_key(|table| table.name()),
+            "as the store sorts them"
+        );
     }
 }

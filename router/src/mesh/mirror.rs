@@ -30,7 +30,7 @@ pub enum Mirror {
 
 /// Follows until the mesh is gone.
 pub(super) async fn follow(mesh: Weak<Mesh>, mut follower: Follower) {
-    while let Some(batch) = follower.recv().await {
+    while let Some(batch) = follower.next().await {
         let Some(mesh) = mesh.upgrade() else { return };
         mesh.apply(batch);
     }
@@ -90,7 +90,11 @@ impl Mesh {
                 moved
             });
             if *self.mirror.borrow() != Mirror::Live {
-                tracing::info!(revision, models = self.view.models(), "the registry is up to date");
+                tracing::info!(
+                    revision,
+                    models = self.view.models(),
+                    "the registry is up to date"
+                );
                 self.mirror.send_replace(Mirror::Live);
             }
         }
@@ -207,7 +211,11 @@ impl Mesh {
         self.cache.copy(id).is_some_and(|copy| {
             matches!(
                 copy.state,
-                CopyState::Queued | CopyState::Waiting | CopyState::Loading | CopyState::Sizing | CopyState::Loaded
+                CopyState::Queued
+                    | CopyState::Waiting
+                    | CopyState::Loading
+                    | CopyState::Sizing
+                    | CopyState::Loaded
             )
         })
     }

@@ -99,7 +99,12 @@ impl Mesh {
     }
 
     /// Writes how an attempt ended. False when the vmodel has moved on.
-    async fn note_attempt(&self, id: &VModelId, transition: u64, error: Option<&str>) -> Result<bool, Status> {
+    async fn note_attempt(
+        &self,
+        id: &VModelId,
+        transition: u64,
+        error: Option<&str>,
+    ) -> Result<bool, Status> {
         self.change([Key::vmodel(id)], |registry, changes| {
             Ok(match error {
                 None => registry.finish(id, transition, now_ms(), changes),

@@ -94,7 +94,9 @@ impl View {
     pub(super) fn vmodels_in_transition(&self) -> Vec<(VModelId, Arc<VModelRecord>)> {
         let vmodels = self.vmodels.pin();
         let moving = vmodels.iter().filter(|(_, record)| record.in_transition());
-        moving.map(|(id, record)| (id.clone(), Arc::clone(record))).collect()
+        moving
+            .map(|(id, record)| (id.clone(), Arc::clone(record)))
+            .collect()
     }
 
     pub(super) fn fleet(&self) -> Arc<Fleet> {

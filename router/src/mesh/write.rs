@@ -11,7 +11,7 @@ use tonic::Status;
 use crate::{
     core::registry::{Change, Limits, Registry, RegistryError, VModelId},
     model::ModelId,
-    store::{Entry, Op, Outcome, Read, StoreError, Txn},
+    store::{Entry, Op, Outcome, Read, Txn},
 };
 
 use super::{
@@ -62,7 +62,7 @@ impl Mesh {
                 compare: working.revisions(),
                 ops,
             };
-            match self.store.commit(txn).await.map_err(|err| store_status(&err))? {
+            match self.store.commit(txn).await? {
                 Outcome::Committed { revision } => {
                     self.reached(revision).await;
                     return Ok(result);
@@ -78,7 +78,7 @@ impl Mesh {
 
     async fn read(&self, working: &mut Working, keys: &[Key]) -> Result<(), Status> {
         let names: Vec<String> = keys.iter().map(Key::to_string).collect();
-        let read = self.store.get(&names).await.map_err(|err| store_status(&err))?;
+        let read = self.store.get(&names).await?;
         working.0.extend(keys.iter().cloned().zip(read.entries));
         Ok(())
     }
@@ -120,7 +120,10 @@ impl Mesh {
         let mut applied = self.applied.subscribe();
         let reached = applied.wait_for(|applied| *applied >= revision);
         if tokio::time::timeout(CATCH_UP, reached).await.is_err() {
-            tracing::warn!(revision, "the mirror of the registry is behind what was just written");
+            tracing::warn!(
+                revision,
+                "the mirror of the registry is behind what was just written"
+            );
         }
     }
 }
@@ -206,9 +209,4 @@ impl Working {
 /// A record that nobody here can read is left alone, and said so.
 fn parse<T: Record>(entry: &Entry) -> Result<T, Status> {
     T::parse(&entry.key, &entry.value).map_err(|err| Status::internal(err.to_string()))
-}
-
-/// What a client is told when the store does not answer.
-pub(super) fn store_status(err: &StoreError) -> Status {
-    Status::unavailable(format!("the registry's store: {err}"))
 }

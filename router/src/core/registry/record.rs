@@ -77,7 +77,7 @@ pub struct ModelRecord {
 }
 
 impl ModelRecord {
-    pub(super) fn new(spec: ModelSpec, auto_delete: bool, last_used: u64) -> Self {
+    pub(crate) fn new(spec: ModelSpec, auto_delete: bool, last_used: u64) -> Self {
         Self {
             spec: Arc::new(spec),
             last_used,

@@ -27,6 +27,7 @@ use crate::{
     metrics::{Metrics, MetricsOptions},
     model::{ModelId, ModelSpec},
     runtime::Runtime,
+    store::memory::Memory,
 };
 
 const MIB: u64 = 1 << 20;
@@ -191,9 +192,11 @@ impl Setup {
         let cache = Cache::start(runtime.clone(), self.cache, metrics.clone())
             .await
             .unwrap();
+        let mesh = Mesh::new(cache, Arc::new(Memory::new()), self.mesh, metrics);
+        mesh.synced().await;
         Fixture {
             runtime,
-            mesh: Mesh::new(cache, self.mesh, metrics),
+            mesh,
             metrics: registry,
         }
     }
