@@ -21,6 +21,7 @@ use crate::{
     model::{ModelId, ModelSpec},
 };
 
+pub mod hop;
 mod list;
 mod models;
 mod status;
