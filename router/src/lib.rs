@@ -22,6 +22,7 @@ pub mod mesh;
 pub mod metrics;
 pub mod model;
 pub mod observe;
+pub mod peer;
 pub mod plane;
 pub mod request;
 pub mod respond;

@@ -11,7 +11,7 @@ use tokio::{
     time,
 };
 
-use crate::{failure::Failure, keepalive, plane::Plane, respond};
+use crate::{failure::Failure, keepalive, peer::Refusal, plane::Plane, respond};
 
 /// Limits of the gRPC listener.
 #[derive(Clone, Debug)]
@@ -24,6 +24,17 @@ pub struct ListenOptions {
     pub calls: usize,
     /// Largest header list in bytes.
     pub header_list: u32,
+    /// Who calls.
+    pub door: Door,
+}
+
+/// Who calls a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// Clients: anything.
+    Clients,
+    /// Other routers: calls that they forward, and what they ask about copies.
+    Routers,
 }
 
 impl Default for ListenOptions {
@@ -34,6 +45,29 @@ impl Default for ListenOptions {
             streams: 1024,
             calls: 16_384,
             header_list: 16 << 10,
+            door: Door::Clients,
+        }
+    }
+}
+
+impl ListenOptions {
+    /// For other routers: each has a few connections, with the calls of all of its clients on them.
+    pub fn for_routers() -> Self {
+        Self {
+            streams: 16_384,
+            // A client's headers and a few more.
+            header_list: 64 << 10,
+            door: Door::Routers,
+            ..Self::default()
+        }
+    }
+
+    /// Receive window of a connection. Requests that a model server does not take yet count against it, a stream's
+    /// window each: between routers so many of them must not hold up the calls of others.
+    fn window(&self) -> u32 {
+        match self.door {
+            Door::Clients => CONNECTION_WINDOW,
+            Door::Routers => 256 * STREAM_WINDOW,
         }
     }
 }
@@ -54,6 +88,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub async fn run(listener: TcpListener, plane: Arc<Plane>, options: ListenOptions, drain: Drain) {
     let places = Arc::new(Semaphore::new(options.connections));
     let calls = Arc::new(Semaphore::new(options.calls));
+    if let Some(busy) = plane.busy() {
+        busy.watch(options.calls, calls.clone());
+    }
     let options = Arc::new(options);
     loop {
         let permit = tokio::select! {
@@ -99,7 +136,7 @@ async fn connection(
     let mut builder = h2::server::Builder::new();
     builder
         .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_connection_window_size(options.window())
         .max_frame_size(FRAME)
         .max_concurrent_streams(options.streams)
         // A client may give up all of its calls at once: that alone is no attack, and no reason to end the others.
@@ -118,7 +155,7 @@ async fn connection(
         }
     };
     tokio::select! {
-        end = streams(&mut connection, &plane, &calls, drain) => end,
+        end = streams(&mut connection, &plane, options.door, &calls, drain) => end,
         () = dead => Err(io::Error::other("the client does not answer pings")),
     }
 }
@@ -127,6 +164,7 @@ async fn connection(
 async fn streams(
     connection: &mut Connection<TcpStream, Bytes>,
     plane: &Arc<Plane>,
+    door: Door,
     calls: &Arc<Semaphore>,
     drain: &Drain,
 ) -> io::Result<()> {
@@ -152,14 +190,15 @@ async fn streams(
             let plane = plane.clone();
             // In a box of its own: tokio moves a task's future more often than a box is worth.
             tokio::spawn(Box::pin(async move {
-                respond::serve(plane, request, respond).await;
+                respond::serve(plane, door, request, respond).await;
                 drop(permit);
             }));
         } else {
-            let failure = Failure::new(
+            let mut failure = Failure::new(
                 tonic::Code::ResourceExhausted,
                 "too many calls at once; try again later",
             );
+            failure.refused = (door == Door::Routers).then_some(Refusal::Overloaded);
             let mut response = http::Response::new(());
             *response.headers_mut() = failure.headers();
             let _ = respond.send_response(response, true);

@@ -31,6 +31,7 @@ use crate::{
 mod books;
 mod codec;
 mod enter;
+pub mod hop;
 mod key;
 mod lead;
 mod list;

@@ -44,6 +44,10 @@ pub struct Routing {
     pub is_grpc: bool,
     /// There are headers that must not reach the runtime.
     pub own: bool,
+    /// `mm-balanced: true`: the caller balances over routers itself.
+    pub balanced: bool,
+    /// `stowage-retry: safe`: the call may be executed more than once.
+    pub safe: bool,
 }
 
 impl Routing {
@@ -55,6 +59,8 @@ impl Routing {
             encoding: Encoding::Identity,
             is_grpc: false,
             own: false,
+            balanced: false,
+            safe: false,
         };
         let (mut kind, mut ids, mut legacy) = (None, Vec::new(), None);
         for (name, value) in headers {
@@ -75,6 +81,16 @@ impl Routing {
                 headers::MODEL_ID_BIN => (NameKind::Model, true),
                 headers::VMODEL_ID => (NameKind::VModel, false),
                 headers::VMODEL_ID_BIN => (NameKind::VModel, true),
+                headers::BALANCED => {
+                    routing.own = true;
+                    routing.balanced = is_balanced(value);
+                    continue;
+                }
+                headers::RETRY => {
+                    routing.own = true;
+                    routing.safe = is_safe(value)?;
+                    continue;
+                }
                 headers::LEGACY_MODEL_ID => {
                     routing.own = true;
                     legacy = Some((name, value));
@@ -141,6 +157,20 @@ fn id(name: &HeaderName, value: &HeaderValue, binary: bool) -> Result<ModelId, F
     Ok(ModelId::from(id))
 }
 
+/// Reads `mm-balanced`; anything but `true` is no.
+pub fn is_balanced(value: &HeaderValue) -> bool {
+    value.as_bytes().eq_ignore_ascii_case(b"true")
+}
+
+/// Reads `stowage-retry`.
+fn is_safe(value: &HeaderValue) -> Result<bool, Failure> {
+    match value.as_bytes() {
+        b"safe" => Ok(true),
+        b"never" => Ok(false),
+        _ => Err(Failure::invalid("stowage-retry must be \"safe\" or \"never\"")),
+    }
+}
+
 /// Reads `mm-required`.
 pub fn required(headers: &HeaderMap) -> Result<Required, Failure> {
     match headers.get(headers::REQUIRED).map(HeaderValue::as_bytes) {
@@ -189,6 +219,7 @@ pub fn timeout_value(left: Duration) -> HeaderValue {
 /// Headers that are the router's own business, and stay here.
 fn is_own(name: &str) -> bool {
     name.starts_with("mm-")
+        || name.starts_with("stowage-")
         || name == headers::LEGACY_MODEL_ID
         || name == "user-agent"
         || name == "grpc-trace-bin"
@@ -223,6 +254,13 @@ impl IdHeaders {
         Self {
             binary: HeaderValue::from_str(&BASE64_STANDARD_NO_PAD.encode(id)).ok(),
             printable: printable.then(|| HeaderValue::from_str(id).ok()).flatten(),
+        }
+    }
+
+    /// Adds `mm-model-id-bin` alone.
+    pub fn put_binary(&self, headers: &mut HeaderMap) {
+        if let Some(value) = &self.binary {
+            headers.insert(MODEL_ID_BIN, value.clone());
         }
     }
 
@@ -273,6 +311,19 @@ mod tests {
     }
 
     #[test]
+    fn manners_of_the_caller() {
+        let read = |name, value| {
+            Routing::of(&map(&[(name, value)])).map(|routing| (routing.balanced, routing.safe, routing.own))
+        };
+        assert_eq!(read("mm-balanced", "true"), Ok((true, false, true)));
+        assert_eq!(read("mm-balanced", "yes"), Ok((false, false, true)));
+        assert_eq!(read("stowage-retry", "safe"), Ok((false, true, true)));
+        assert_eq!(read("stowage-retry", "never"), Ok((false, false, true)));
+        let failure = read("stowage-retry", "always").expect_err("refused");
+        assert!(failure.message.contains("stowage-retry"), "{}", failure.message);
+    }
+
+    #[test]
     fn bad_ids() {
         let error = |pairs: &[(&'static str, &'static str)]| of(&map(pairs)).expect_err("refused").message;
         assert!(error(&[("mm-model-id", "a"), ("mm-vmodel-id", "b")]).contains("only one of"));
@@ -300,6 +351,7 @@ mod tests {
         let mut headers = map(&[
             ("mm-model-id", "a"),
             ("mm-balanced", "true"),
+            ("stowage-hop", "hit"),
             ("authorization", "x"),
             ("user-agent", "y"),
         ]);
