@@ -14,7 +14,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 use tonic::Status;
 
 use crate::{
@@ -29,14 +29,18 @@ use crate::{
 };
 
 mod books;
+mod claims;
+mod cluster;
 mod codec;
 mod enter;
 pub mod hop;
 mod key;
 mod lead;
 mod list;
+mod member;
 mod mirror;
 mod models;
+mod route;
 mod status;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -46,6 +50,8 @@ mod vmodels;
 mod write;
 
 use books::Books;
+pub use cluster::ClusterOptions;
+use cluster::{Cluster, Dirty};
 pub(crate) use list::MAX_PAGE;
 pub use mirror::Mirror;
 use transition::Driver;
@@ -90,6 +96,8 @@ pub struct MeshOptions {
     pub transition_load_timeout: Duration,
     /// Longest wait before a failed transition is tried again.
     pub transition_retry: Duration,
+    /// The other instances; `None` = there are none.
+    pub cluster: Option<ClusterOptions>,
 }
 
 impl Default for MeshOptions {
@@ -103,6 +111,7 @@ impl Default for MeshOptions {
             transition_wait: Duration::from_mins(4),
             transition_load_timeout: Duration::from_mins(10),
             transition_retry: Duration::from_mins(15),
+            cluster: None,
         }
     }
 }
@@ -118,9 +127,16 @@ pub struct Mesh {
     /// Revision of the store that the view shows.
     applied: watch::Sender<u64>,
     mirror: watch::Sender<Mirror>,
+    /// Until when the session of the store certainly lives.
+    session: watch::Receiver<Option<Instant>>,
+    /// This instance leads.
+    leading: watch::Sender<bool>,
     /// What `config/` of the store says.
     config: watch::Sender<BTreeMap<String, String>>,
     chance: Mutex<Rng>,
+    /// The others; `None` = this instance is alone, and copies are here or nowhere.
+    cluster: Option<Cluster>,
+    dirty: Arc<Dirty>,
     /// Handed to tasks, which must not keep the mesh alive.
     me: Weak<Mesh>,
 }
@@ -147,8 +163,8 @@ struct Found {
 }
 
 impl Mesh {
-    /// A mesh on top of `cache` that follows `store`, alone: copies are here or nowhere. It is empty until
-    /// [`Mesh::synced`]. Must be called on a tokio runtime.
+    /// A mesh on top of `cache` that follows `store`. It is empty until [`Mesh::synced`]. Must be called on a tokio
+    /// runtime.
     pub fn new(
         cache: Arc<Cache>,
         store: Arc<dyn Store>,
@@ -157,20 +173,40 @@ impl Mesh {
     ) -> Arc<Self> {
         let seed = now_ms() ^ u64::from(std::process::id()) << 40;
         let follower = store.follow("");
+        let mut state = State::default();
+        let this = state.books.names.number(&options.instance_id);
+        let dirty = Arc::new(Dirty::default());
+        let cluster = options
+            .cluster
+            .clone()
+            .map(|cluster| Cluster::new(cluster, &options.instance_id, this, now_ms()));
+        if cluster.is_some() {
+            cache.observe(Arc::new(claims::Observer(dirty.clone())));
+        }
+        let session = store.session();
         let mesh = Arc::new_cyclic(|me| Self {
             cache,
             store,
+            session,
+            leading: watch::Sender::new(false),
             options,
             metrics,
             view: View::default(),
-            state: Mutex::new(State::default()),
+            state: Mutex::new(state),
             applied: watch::Sender::new(0),
             mirror: watch::Sender::new(Mirror::Syncing),
             config: watch::Sender::new(BTreeMap::new()),
             chance: Mutex::new(Rng::new(seed)),
+            cluster,
+            dirty,
             me: me.clone(),
         });
         tokio::spawn(mirror::follow(mesh.me.clone(), follower));
+        if mesh.cluster.is_some() {
+            tokio::spawn(claims::follow_copies(mesh.me.clone(), mesh.dirty.clone()));
+            tokio::spawn(member::publish(mesh.me.clone()));
+            tokio::spawn(lead::stand(mesh.me.clone()));
+        }
         mesh
     }
 

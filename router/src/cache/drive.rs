@@ -79,6 +79,9 @@ impl Cache {
         };
         for (id, note) in &out.notes {
             self.note(id, note);
+            if let Some(observer) = self.observer.get() {
+                observer.changed(id);
+            }
         }
         for (sender, answer) in out.answers {
             if let Some(sender) = sender {

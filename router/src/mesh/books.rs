@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     core::{
-        fleet::{Constraints, Fleet, Instance, Ix, Names},
+        fleet::{Constraints, Fleet, Instance, Ix, Names, leader::elected},
         registry::{VModelId, VModelRecord},
     },
     model::ModelId,
@@ -118,6 +118,11 @@ impl Books {
             .iter()
             .map(|(ix, instance)| (*ix, Arc::clone(instance)));
         Fleet::new(instances, Arc::clone(&self.constraints))
+    }
+
+    /// All live instances.
+    pub(super) fn instances(&self) -> impl Iterator<Item = (Ix, &Arc<Instance>)> {
+        self.instances.iter().map(|(ix, instance)| (*ix, instance))
     }
 
     pub(super) fn put_latch(&mut self, candidate: &str, created: u64) {

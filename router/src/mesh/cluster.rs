@@ -1,0 +1,165 @@
+//! This instance as one of many: what it tells the others, and what it remembers of its own decisions.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+use quick_cache::sync::Cache as BoundedMap;
+use tokio::sync::{Notify, Semaphore};
+
+use crate::{
+    core::fleet::{Constraints, InstanceId, Ix, Ledger, Settings},
+    model::ModelId,
+    peer::Peers,
+};
+
+/// Names that nobody has registered, as far as was looked.
+const UNKNOWN: usize = 16_384;
+/// How long that is believed without a look. The mirror corrects it at once when the name is registered.
+const UNKNOWN_FOR: Duration = Duration::from_secs(10);
+/// Looks at the store for unknown names at once.
+const LOOKS: usize = 32;
+
+/// What makes a mesh one of many.
+#[derive(Clone, Debug)]
+pub struct ClusterOptions {
+    /// Connections to the others.
+    pub peers: Arc<Peers>,
+    /// Where the others reach this one.
+    pub address: std::net::SocketAddr,
+    /// Node that it runs on.
+    pub location: String,
+    /// Zone of that node; empty = unknown.
+    pub zone: String,
+    /// Labels, for constraints of types.
+    pub labels: Vec<String>,
+    /// Version of this build; larger is newer, 0 = unknown.
+    pub version: u64,
+    /// Which types may go where.
+    pub constraints: Constraints,
+    /// How decisions are made.
+    pub settings: Settings,
+    /// Time that a load takes as long as nothing is known, in milliseconds.
+    pub assumed_load_ms: u64,
+    /// How often this instance looks whether its record is out of date.
+    pub publish_every: Duration,
+}
+
+/// See the module's text.
+pub(super) struct Cluster {
+    pub(super) options: ClusterOptions,
+    pub(super) id: InstanceId,
+    pub(super) this: Ix,
+    pub(super) start_ms: u64,
+    /// Loads that were sent out and that no record shows yet.
+    pub(super) ledger: Mutex<Ledger>,
+    /// Leaving: what is here still serves, nothing is loaded.
+    pub(super) draining: AtomicBool,
+    /// There is something to publish.
+    pub(super) news: Arc<Notify>,
+    /// Smoothed time that loads took here, in milliseconds.
+    load_ms: AtomicU64,
+    unknown: BoundedMap<Box<str>, Instant>,
+    looks: Semaphore,
+}
+
+impl Cluster {
+    pub(super) fn new(options: ClusterOptions, id: &str, this: Ix, start_ms: u64) -> Self {
+        Self {
+            load_ms: AtomicU64::new(options.assumed_load_ms),
+            options,
+            id: id.into(),
+            this,
+            start_ms,
+            ledger: Mutex::new(Ledger::new()),
+            draining: AtomicBool::new(false),
+            news: Arc::new(Notify::new()),
+            unknown: BoundedMap::new(UNKNOWN),
+            looks: Semaphore::new(LOOKS),
+        }
+    }
+
+    pub(super) fn peers(&self) -> &Arc<Peers> {
+        &self.options.peers
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Time after which a load is probably over, in milliseconds.
+    pub(super) fn assumed_load_ms(&self) -> u64 {
+        self.load_ms.load(Ordering::Relaxed)
+    }
+
+    /// A load took so long.
+    pub(super) fn loaded_in(&self, took_ms: u64) {
+        let known = self.load_ms.load(Ordering::Relaxed);
+        // Quick to grow: whoever believes too early that a copy is loaded makes its callers wait.
+        let next = if took_ms > known {
+            (known + took_ms) / 2
+        } else {
+            known - (known - took_ms) / 8
+        };
+        self.load_ms.store(next.max(1), Ordering::Relaxed);
+    }
+
+    /// Requests here in the last minute.
+    pub(super) fn rpm(&self) -> u32 {
+        0
+    }
+
+    /// Nobody registered this name a moment ago.
+    pub(super) fn is_unknown(&self, name: &str) -> bool {
+        let looked = self.unknown.get(name);
+        looked.is_some_and(|looked| looked.elapsed() < UNKNOWN_FOR)
+    }
+
+    pub(super) fn set_unknown(&self, name: &str) {
+        self.unknown.insert(name.into(), Instant::now());
+    }
+
+    pub(super) fn set_known(&self, name: &str) {
+        self.unknown.remove(name);
+    }
+
+    /// One of a few who look at the store for a name.
+    pub(super) fn looks(&self) -> &Semaphore {
+        &self.looks
+    }
+
+    pub(super) fn note_load(&self, instance: Ix, bytes: u64, now_ms: u64) {
+        self.ledger.lock().add(instance, bytes, now_ms);
+    }
+}
+
+/// Models whose records may not say the truth about this instance.
+#[derive(Debug, Default)]
+pub(super) struct Dirty {
+    ids: Mutex<std::collections::BTreeSet<ModelId>>,
+    woken: Notify,
+}
+
+impl Dirty {
+    pub(super) fn add(&self, id: &ModelId) {
+        // As many as there are models here, or that were asked for.
+        if self.ids.lock().insert(id.clone()) {
+            self.woken.notify_one();
+        }
+    }
+
+    /// Up to `limit` of them, or none.
+    pub(super) fn take(&self, limit: usize) -> Vec<ModelId> {
+        let mut ids = self.ids.lock();
+        std::iter::from_fn(|| ids.pop_first()).take(limit).collect()
+    }
+
+    pub(super) async fn woken(&self) {
+        self.woken.notified().await;
+    }
+}
