@@ -74,10 +74,10 @@ fn significant(last: &Instance, current: &Instance, now_ms: u64) -> bool {
         || loading_moved(last, current)
 }
 
-/// Whether a number changed by one part in `parts`, and by `least`.
-fn moved(last: u64, current: u64, parts: u64, least: u64) -> bool {
+/// Whether a number changed by one part in `parts`, and by `step`.
+fn moved(last: u64, current: u64, parts: u64, step: u64) -> bool {
     let by = last.abs_diff(current);
-    by >= least.max(1) && by >= last / parts
+    by >= step.max(1) && by >= last / parts
 }
 
 fn is_full(one: &Instance) -> bool {
@@ -120,6 +120,8 @@ mod tests {
         publish(Some(&last), &current, instances, NOW)
     }
 
+    type Change = fn(&mut Instance);
+
     #[test]
     fn what_others_decide_by_is_written() {
         let one = Instance {
@@ -129,7 +131,6 @@ mod tests {
             lru_ms: NOW - HOUR,
             ..instance("a")
         };
-        type Change = fn(&mut Instance);
         let worth: [(&str, Change, Verdict); 14] = [
             ("nothing", |_| {}, Verdict::No),
             ("a little memory", |one| one.used += MIB, Verdict::No),

@@ -6,6 +6,8 @@
 pub const SLOT_MS: u64 = 10_000;
 /// Slots that are kept: a minute.
 const SLOTS: usize = 6;
+/// The same as a count in a record.
+const ALL_SLOTS: u8 = 6;
 const MINUTE_MS: u64 = 60_000;
 
 /// Use of one copy over the last minute, and in which of the last 64 minutes there was any.
@@ -40,7 +42,7 @@ impl Usage {
         if let (Some(count), Some(busy)) = (self.requests.first_mut(), self.busy.first_mut()) {
             (*count, *busy) = (requests, busy_ms);
         }
-        self.noted = self.noted.saturating_add(1).min(SLOTS as u8);
+        self.noted = self.noted.saturating_add(1).min(ALL_SLOTS);
         self.noted_ms = now_ms;
         if u64::from(self.rpm()) >= u64::from(high) {
             self.high_ms = now_ms;

@@ -80,8 +80,7 @@ pub fn transition(
         };
     }
     match u32::try_from(wanted.max(1).saturating_sub(there)) {
-        Ok(0) => Transition::Wait,
+        Ok(0) | Err(_) => Transition::Wait,
         Ok(copies) => Transition::Load { copies },
-        Err(_) => Transition::Wait,
     }
 }

@@ -88,20 +88,20 @@ impl Case {
     }
 }
 
-fn add(copies: u32, why: More) -> Option<Scaling> {
-    Some(Scaling::Add { copies, why })
+fn add(copies: u32, why: More) -> Scaling {
+    Scaling::Add { copies, why }
 }
 
-fn surplus(keep: u32) -> Option<Scaling> {
+fn surplus(keep: u32) -> Scaling {
     let why = Fewer::Surplus;
-    Some(Scaling::Drop { keep, why })
+    Scaling::Drop { keep, why }
 }
 
 #[test]
 fn steady_use_earns_a_second_copy() {
     // Upstream's marks move with every active interval, so that a model that is used all the time never gets one.
     assert_eq!(case().used(6, 6).scale(), None, "not yet");
-    assert_eq!(case().used(6, 9).scale(), add(1, More::Pattern));
+    assert_eq!(case().used(6, 9).scale(), Some(add(1, More::Pattern)));
     let mut two = case().on(&[0, 1]).used(6, 30);
     assert_eq!(two.scale(), None, "two are enough");
     two.copies.pop();
@@ -115,7 +115,7 @@ fn use_again_and_again_earns_a_second_copy() {
     again.usage.note(1, 1, 1_500, NOW - 20 * MINUTE);
     assert_eq!(again.scale(), None);
     again.usage.note(1, 1, 1_500, NOW);
-    assert_eq!(again.scale(), add(1, More::Pattern));
+    assert_eq!(again.scale(), Some(add(1, More::Pattern)));
     again.fleet = fleet([instance("a")]);
     assert_eq!(again.scale(), None, "nowhere to go");
 }
@@ -123,23 +123,26 @@ fn use_again_and_again_earns_a_second_copy() {
 #[test]
 fn a_second_copy_does_not_push_out_what_is_used() {
     assert_eq!(case().full(5 * HOUR).used(6, 30).scale(), None);
-    assert_eq!(case().full(7 * HOUR).used(6, 30).scale(), add(1, More::Pattern));
+    assert_eq!(
+        case().full(7 * HOUR).used(6, 30).scale(),
+        Some(add(1, More::Pattern))
+    );
 }
 
 #[test]
 fn rates_add_as_many_copies_as_they_take() {
     assert_eq!(case().used(1_980, 2).scale(), None, "below the threshold");
-    assert_eq!(case().used(2_004, 2).scale(), add(1, More::Rate));
+    assert_eq!(case().used(2_004, 2).scale(), Some(add(1, More::Rate)));
     assert_eq!(
         case().used(9_000, 2).scale(),
-        add(1, More::Rate),
+        Some(add(1, More::Rate)),
         "a third of the fleet at once"
     );
     let mut large = case().used(9_000, 2);
     large.fleet = fleet((0..30).map(|n| instance(&n.to_string())));
-    assert_eq!(large.scale(), add(4, More::Rate));
+    assert_eq!(large.scale(), Some(add(4, More::Rate)));
     large.max = 3;
-    assert_eq!(large.scale(), add(2, More::Rate));
+    assert_eq!(large.scale(), Some(add(2, More::Rate)));
     let mut burst = case();
     burst.usage.note(2_000, 1, 1_500, NOW);
     assert_eq!(burst.scale(), None, "one slot is a burst");
@@ -151,9 +154,13 @@ fn a_load_under_way_is_waited_for() {
     loading.copies = copies(&[(0, NOW - 9 * HOUR), (1, NOW - 29 * SECOND)]);
     assert_eq!(loading.scale(), None);
     loading.copies = copies(&[(0, NOW - 9 * HOUR), (1, NOW - 31 * SECOND)]);
-    assert_eq!(loading.scale(), add(1, More::Rate));
+    assert_eq!(loading.scale(), Some(add(1, More::Rate)));
     loading.copies = copies(&[(0, NOW - 9 * HOUR), (77, NOW - 29 * SECOND)]);
-    assert_eq!(loading.scale(), add(1, More::Rate), "not for one that is gone");
+    assert_eq!(
+        loading.scale(),
+        Some(add(1, More::Rate)),
+        "not for one that is gone"
+    );
 }
 
 #[test]
@@ -162,7 +169,7 @@ fn busy_copies_get_company() {
     let mut busy = case().used(1_200, 2);
     assert_eq!(busy.scale(), None, "without a limit only the rate counts");
     busy.concurrency = 2;
-    assert_eq!(busy.scale(), add(1, More::Busy));
+    assert_eq!(busy.scale(), Some(add(1, More::Busy)));
     busy.concurrency = 3;
     assert_eq!(busy.scale(), None);
 }
@@ -171,19 +178,19 @@ fn busy_copies_get_company() {
 fn the_minimum_and_pins_are_filled() {
     let mut few = case();
     few.min = 3;
-    assert_eq!(few.scale(), add(2, More::Wanted));
+    assert_eq!(few.scale(), Some(add(2, More::Wanted)));
     few.max = 2;
-    assert_eq!(few.scale(), add(1, More::Wanted), "the maximum counts more");
+    assert_eq!(few.scale(), Some(add(1, More::Wanted)), "the maximum counts more");
     few.fleet = fleet([instance("a"), instance("b")]);
     few.max = 0;
     assert_eq!(
         few.scale(),
-        add(1, More::Wanted),
+        Some(add(1, More::Wanted)),
         "no more than there are instances"
     );
     let mut pinned = case();
     pinned.pinned = vec![Pin::new("3")];
-    assert_eq!(pinned.scale(), add(1, More::Wanted));
+    assert_eq!(pinned.scale(), Some(add(1, More::Wanted)));
     assert_eq!(
         Case {
             copies: copies(&[(0, NOW - HOUR), (3, NOW - HOUR)]),
@@ -204,7 +211,7 @@ fn copies_on_leaving_instances_are_replaced() {
         ..instance(&n.to_string())
     };
     leaving.fleet = fleet((0..6).map(away));
-    assert_eq!(leaving.scale(), add(1, More::Wanted));
+    assert_eq!(leaving.scale(), Some(add(1, More::Wanted)));
 }
 
 #[test]
@@ -231,7 +238,7 @@ fn an_unused_second_copy_goes_when_memory_is_short() {
         ..case().on(holders).full(10 * HOUR)
     };
     assert_eq!(unused(&[0, 1], 30 * MINUTE).scale(), None);
-    assert_eq!(unused(&[0, 1], 61 * MINUTE).scale(), surplus(1));
+    assert_eq!(unused(&[0, 1], 61 * MINUTE).scale(), Some(surplus(1)));
     let mut roomy = unused(&[0, 1], 9 * HOUR);
     roomy.fleet = fleet((0..6).map(|n| instance(&n.to_string())));
     assert_eq!(roomy.scale(), None, "it costs nothing");
@@ -246,13 +253,13 @@ fn an_unused_second_copy_goes_when_memory_is_short() {
 #[test]
 fn copies_beyond_the_second_go_when_the_rate_is_gone() {
     let many = || case().on(&[0, 1, 2]).full(HOUR);
-    assert_eq!(many().scale(), surplus(2));
+    assert_eq!(many().scale(), Some(surplus(2)));
     assert_eq!(
         many().used(1_200, 2).scale(),
         None,
         "1,800 each without this one are too many"
     );
-    assert_eq!(many().used(600, 2).scale(), surplus(2));
+    assert_eq!(many().used(600, 2).scale(), Some(surplus(2)));
     assert_eq!(
         many().used(3_000, 2).used(0, 2).scale(),
         None,
@@ -263,7 +270,7 @@ fn copies_beyond_the_second_go_when_the_rate_is_gone() {
     assert_eq!(settling.scale(), None);
     let mut busy = many().used(600, 2);
     busy.concurrency = 1;
-    assert_eq!(busy.scale(), add(1, More::Busy));
+    assert_eq!(busy.scale(), Some(add(1, More::Busy)));
 }
 
 #[test]
@@ -285,7 +292,7 @@ fn scaling_down_also_runs_with_type_constraints() {
             100,
             "of the instances that may load it"
         );
-        assert_eq!(many.scale(), surplus(2));
+        assert_eq!(many.scale(), Some(surplus(2)));
     }
 }
 
