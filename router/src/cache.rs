@@ -161,6 +161,9 @@ pub struct Cache {
 pub trait CopyObserver: fmt::Debug + Send + Sync {
     /// Must be quick: it is called by whoever caused the change.
     fn changed(&self, id: &ModelId);
+
+    /// A load took so long.
+    fn loaded(&self, id: &ModelId, took_ms: u64);
 }
 
 impl Cache {
@@ -274,6 +277,13 @@ impl Cache {
         tracing::info!(model = %lease.id(), generation, "runtime lost a model");
         drop(lease);
         self.with_core(|core, now| core.copies.forget(generation, now));
+    }
+
+    /// Looks at every copy that serves. Takes no lock; copies that come or go meanwhile may be missed.
+    pub fn each_loaded(&self, mut look: impl FnMut(&Gate)) {
+        for gate in self.serving.pin().values() {
+            look(gate);
+        }
     }
 
     /// What is known of a model here; `None` = nobody ever asked for it.

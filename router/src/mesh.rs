@@ -28,20 +28,26 @@ use crate::{
     store::Store,
 };
 
+mod among;
+mod answers;
 mod books;
 mod claims;
 mod cluster;
 mod codec;
+mod ensure;
 mod enter;
 pub mod hop;
 mod key;
 mod lead;
+mod leave;
 mod list;
 mod member;
 mod mirror;
 mod models;
+mod reap;
 mod route;
 mod status;
+mod tend;
 #[cfg(test)]
 pub(crate) mod tests;
 mod transition;
@@ -49,6 +55,7 @@ mod view;
 mod vmodels;
 mod write;
 
+pub use answers::Answers;
 use books::Books;
 pub use cluster::ClusterOptions;
 use cluster::{Cluster, Dirty};
@@ -56,6 +63,9 @@ pub(crate) use list::MAX_PAGE;
 pub use mirror::Mirror;
 use transition::Driver;
 use view::View;
+
+/// Setting of the store: requests in a minute that are enough for one copy.
+const SCALEUP_RPM_THRESHOLD: &str = "scaleup_rpm_threshold";
 
 /// What a name is looked up as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,9 +190,6 @@ impl Mesh {
             .cluster
             .clone()
             .map(|cluster| Cluster::new(cluster, &options.instance_id, this, now_ms()));
-        if cluster.is_some() {
-            cache.observe(Arc::new(claims::Observer(dirty.clone())));
-        }
         let session = store.session();
         let mesh = Arc::new_cyclic(|me| Self {
             cache,
@@ -203,9 +210,15 @@ impl Mesh {
         });
         tokio::spawn(mirror::follow(mesh.me.clone(), follower));
         if mesh.cluster.is_some() {
+            mesh.cache.observe(Arc::new(claims::Observer {
+                dirty: mesh.dirty.clone(),
+                mesh: mesh.me.clone(),
+            }));
             tokio::spawn(claims::follow_copies(mesh.me.clone(), mesh.dirty.clone()));
             tokio::spawn(member::publish(mesh.me.clone()));
             tokio::spawn(lead::stand(mesh.me.clone()));
+            tokio::spawn(tend::tend(mesh.me.clone()));
+            tokio::spawn(reap::reap(mesh.me.clone()));
         }
         mesh
     }
@@ -228,6 +241,9 @@ impl Mesh {
     }
 
     fn configure(&self, name: &str, value: Option<String>) {
+        if let (SCALEUP_RPM_THRESHOLD, Some(cluster)) = (name, &self.cluster) {
+            cluster.set_rpm_threshold(value.as_deref());
+        }
         self.config.send_if_modified(|config| match value {
             Some(value) => config.insert(name.to_owned(), value.clone()) != Some(value),
             None => config.remove(name).is_some(),

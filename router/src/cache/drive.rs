@@ -80,7 +80,10 @@ impl Cache {
         for (id, note) in &out.notes {
             self.note(id, note);
             if let Some(observer) = self.observer.get() {
-                observer.changed(id);
+                match note {
+                    Note::Loaded { took } => observer.loaded(id, *took),
+                    _ => observer.changed(id),
+                }
             }
         }
         for (sender, answer) in out.answers {

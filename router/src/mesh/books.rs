@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     core::{
-        fleet::{Constraints, Fleet, Instance, Ix, Names, leader::elected},
+        fleet::{Constraints, Fleet, Instance, Ix, Names, leader},
         registry::{VModelId, VModelRecord},
     },
     model::ModelId,
@@ -135,11 +135,7 @@ impl Books {
 
     /// Whose latch is the oldest. Names decide between latches of one transaction, which nobody writes.
     pub(super) fn leader(&self) -> Option<&str> {
-        let oldest = self
-            .latches
-            .iter()
-            .min_by_key(|(name, created)| (**created, *name))?;
-        Some(oldest.0)
+        leader::elected(self.latches.iter().map(|(name, created)| (&**name, *created)))
     }
 
     /// A snapshot begins.

@@ -36,14 +36,15 @@ const SIZE_STEP: u64 = 10;
 
 impl Mesh {
     /// Announces a load here, unless the record shows copies that the decision to load did not know.
-    pub(super) async fn claim(&self, cluster: &Cluster, found: &Found, seen: &Entry) -> Result<Claim, Status> {
+    pub(super) async fn claim(&self, cluster: &Cluster, found: &Found, seen: &Entry) -> Claim {
         let this = &*cluster.id;
         let fleet = self.view.fleet();
         let known: Vec<&str> = {
             let ids = seen.copies.iter().filter_map(|copy| fleet.get(copy.instance));
             ids.map(|instance| instance.id.as_str()).collect()
         };
-        let is_news = |holder: &str| holder != this && !known.contains(&holder) && fleet.of_id(holder).is_some();
+        let is_news =
+            |holder: &str| holder != this && !known.contains(&holder) && fleet.of_id(holder).is_some();
         let written = self.change([Key::model(&found.id)], |registry, changes| {
             let Some(record) = registry.model(&found.id) else {
                 return Ok(Claim::Lost);
@@ -55,15 +56,15 @@ impl Mesh {
             Ok(Claim::Held)
         });
         match tokio::time::timeout(ANNOUNCE_TIMEOUT, written).await {
-            Ok(Ok(claim)) => Ok(claim),
+            Ok(Ok(claim)) => claim,
             Ok(Err(error)) => {
                 tracing::debug!(model = %found.id, error = error.message(), "load could not be announced");
                 self.dirty.add(&found.id);
-                Ok(Claim::Held)
+                Claim::Held
             }
             Err(_) => {
                 self.dirty.add(&found.id);
-                Ok(Claim::Held)
+                Claim::Held
             }
         }
     }
@@ -128,9 +129,11 @@ impl Mesh {
 
 fn present_since(copy: &CopyStatus) -> Option<u64> {
     match copy.state {
-        CopyState::Queued | CopyState::Waiting | CopyState::Loading | CopyState::Sizing | CopyState::Loaded => {
-            Some(copy.since_ms)
-        }
+        CopyState::Queued
+        | CopyState::Waiting
+        | CopyState::Loading
+        | CopyState::Sizing
+        | CopyState::Loaded => Some(copy.since_ms),
         CopyState::NotLoaded | CopyState::Unloading | CopyState::Failed => None,
     }
 }
@@ -146,7 +149,10 @@ fn is_other_size(record: &ModelRecord, bytes: u64) -> bool {
 /// Whether what the record says of this instance is what is here, as far as the mirror knows.
 fn is_true(entry: &Entry, cluster: &Cluster, copy: Option<&CopyStatus>) -> bool {
     let claimed = entry.copies.iter().any(|held| held.instance == cluster.this);
-    let failed = entry.failures.iter().find(|failure| failure.instance == cluster.this);
+    let failed = entry
+        .failures
+        .iter()
+        .find(|failure| failure.instance == cluster.this);
     let failure = copy.and_then(|copy| copy.failure.as_ref());
     let size = copy.and_then(measured);
     let known = entry.model().size.unwrap_or(0);
@@ -169,11 +175,28 @@ impl Drop for WatchCopy<'_> {
 
 /// Told by the cache.
 #[derive(Debug)]
-pub(super) struct Observer(pub(super) Arc<Dirty>);
+pub(super) struct Observer {
+    pub(super) dirty: Arc<Dirty>,
+    pub(super) mesh: Weak<Mesh>,
+}
 
 impl CopyObserver for Observer {
     fn changed(&self, id: &ModelId) {
-        self.0.add(id);
+        self.dirty.add(id);
+        if let Some(mesh) = self.mesh.upgrade()
+            && let Some(cluster) = &mesh.cluster
+        {
+            cluster.news.notify_one();
+        }
+    }
+
+    fn loaded(&self, id: &ModelId, took_ms: u64) {
+        if let Some(mesh) = self.mesh.upgrade()
+            && let Some(cluster) = &mesh.cluster
+            && let Some(found) = mesh.view.model(id)
+        {
+            cluster.loaded_in(&found.spec.kind, took_ms);
+        }
     }
 }
 

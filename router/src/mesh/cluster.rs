@@ -3,17 +3,18 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::{Duration, Instant},
 };
 
+use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use quick_cache::sync::Cache as BoundedMap;
 use tokio::sync::{Notify, Semaphore};
 
 use crate::{
-    core::fleet::{Constraints, InstanceId, Ix, Ledger, Settings},
+    core::fleet::{Constraints, InstanceId, Ix, Ledger, LoadTimes, Settings, scale::ScaleSettings},
     model::ModelId,
     peer::Peers,
 };
@@ -22,6 +23,8 @@ use crate::{
 const UNKNOWN: usize = 16_384;
 /// How long that is believed without a look. The mirror corrects it at once when the name is registered.
 const UNKNOWN_FOR: Duration = Duration::from_secs(10);
+/// Smallest rate that can be enough for one copy, as upstream.
+const LEAST_RPM_THRESHOLD: u32 = 10;
 /// Looks at the store for unknown names at once.
 const LOOKS: usize = 32;
 
@@ -44,8 +47,12 @@ pub struct ClusterOptions {
     pub constraints: Constraints,
     /// How decisions are made.
     pub settings: Settings,
-    /// Time that a load takes as long as nothing is known, in milliseconds.
-    pub assumed_load_ms: u64,
+    /// When there are more copies, and when fewer.
+    pub scaling: ScaleSettings,
+    /// Whether models are loaded into free memory before anybody asks for them.
+    pub proactive: bool,
+    /// Longest load that the runtime allows, in milliseconds.
+    pub load_timeout_ms: u64,
     /// How often this instance looks whether its record is out of date.
     pub publish_every: Duration,
 }
@@ -62,8 +69,9 @@ pub(super) struct Cluster {
     pub(super) draining: AtomicBool,
     /// There is something to publish.
     pub(super) news: Arc<Notify>,
-    /// Smoothed time that loads took here, in milliseconds.
-    load_ms: AtomicU64,
+    load_times: Mutex<LoadTimes>,
+    scaling: ArcSwap<ScaleSettings>,
+    rpm: AtomicU32,
     unknown: BoundedMap<Box<str>, Instant>,
     looks: Semaphore,
 }
@@ -71,7 +79,9 @@ pub(super) struct Cluster {
 impl Cluster {
     pub(super) fn new(options: ClusterOptions, id: &str, this: Ix, start_ms: u64) -> Self {
         Self {
-            load_ms: AtomicU64::new(options.assumed_load_ms),
+            load_times: Mutex::new(LoadTimes::new(options.load_timeout_ms)),
+            scaling: ArcSwap::from_pointee(options.scaling.clone()),
+            rpm: AtomicU32::new(0),
             options,
             id: id.into(),
             this,
@@ -92,26 +102,48 @@ impl Cluster {
         self.draining.load(Ordering::Relaxed)
     }
 
-    /// Time after which a load is probably over, in milliseconds.
-    pub(super) fn assumed_load_ms(&self) -> u64 {
-        self.load_ms.load(Ordering::Relaxed)
+    /// Time after which a load of this type is probably over, in milliseconds.
+    pub(super) fn assumed_load_ms(&self, kind: &str) -> u64 {
+        self.load_times.lock().assumed_ms(kind)
     }
 
     /// A load took so long.
-    pub(super) fn loaded_in(&self, took_ms: u64) {
-        let known = self.load_ms.load(Ordering::Relaxed);
-        // Quick to grow: whoever believes too early that a copy is loaded makes its callers wait.
-        let next = if took_ms > known {
-            (known + took_ms) / 2
-        } else {
-            known - (known - took_ms) / 8
+    pub(super) fn loaded_in(&self, kind: &str, took_ms: u64) {
+        self.load_times.lock().add(kind, took_ms);
+    }
+
+    /// When there are more copies, and when fewer.
+    pub(super) fn scaling(&self) -> Arc<ScaleSettings> {
+        self.scaling.load_full()
+    }
+
+    /// Another rate is enough for one copy from now on; without one, that of the options again.
+    pub(super) fn set_rpm_threshold(&self, value: Option<&str>) {
+        let rpm_threshold = match value.map(str::parse) {
+            None => self.options.scaling.rpm_threshold,
+            Some(Ok(rpm)) if rpm >= LEAST_RPM_THRESHOLD => rpm,
+            Some(_) => {
+                tracing::warn!(
+                    value,
+                    "the store's scaleup_rpm_threshold is no number from {LEAST_RPM_THRESHOLD} on"
+                );
+                return;
+            }
         };
-        self.load_ms.store(next.max(1), Ordering::Relaxed);
+        let options = self.options.scaling.clone();
+        self.scaling.store(Arc::new(ScaleSettings {
+            rpm_threshold,
+            ..options
+        }));
     }
 
     /// Requests here in the last minute.
     pub(super) fn rpm(&self) -> u32 {
-        0
+        self.rpm.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_rpm(&self, rpm: u32) {
+        self.rpm.store(rpm, Ordering::Relaxed);
     }
 
     /// Nobody registered this name a moment ago.

@@ -1,12 +1,18 @@
 //! This instance among the others: what it publishes of itself, and who the others are.
 
-use std::{
-    sync::{Weak, atomic::Ordering},
-    time::Duration,
-};
+use std::{sync::Weak, time::Duration};
 
-use super::{Mesh, State, cluster::Cluster, codec, key::Key, key::Table, now_ms};
-use crate::core::fleet::{Constraints, Instance};
+use super::{
+    Mesh, State,
+    cluster::Cluster,
+    codec,
+    key::{Key, Table},
+    now_ms,
+};
+use crate::core::fleet::{
+    Constraints, Instance,
+    publish::{self, Published, Verdict},
+};
 
 /// Wait after a record could not be written.
 const RETRY: Duration = Duration::from_secs(1);
@@ -18,14 +24,6 @@ impl Mesh {
         state.books.set_constraints(constraints);
         state.fleet_changed = true;
         self.settle(&mut state);
-    }
-
-    /// Everyone is told that this instance is leaving: nothing new comes here.
-    pub fn leave(&self) {
-        if let Some(cluster) = &self.cluster {
-            cluster.draining.store(true, Ordering::Relaxed);
-            cluster.news.notify_one();
-        }
     }
 
     /// The fleet is another one: connections follow.
@@ -74,21 +72,30 @@ impl Mesh {
 
 /// Keeps the record of this instance up to date, until the mesh is gone.
 pub(super) async fn publish(mesh: Weak<Mesh>) {
-    let mut last: Option<Instance> = None;
+    let mut last: Option<Published> = None;
     loop {
         let Some(mesh) = mesh.upgrade() else { return };
         let Some(cluster) = &mesh.cluster else { return };
-        let own = mesh.describe_self(cluster);
+        let (own, now) = (mesh.describe_self(cluster), now_ms());
         let mut wait = cluster.options.publish_every;
-        if last.as_ref() != Some(&own) {
-            let key = Key::new(Table::Instances, &cluster.id).to_string();
-            match mesh.store.hold(&key, codec::write_instance(&own).into()).await {
-                Ok(_) => last = Some(own),
-                Err(error) => {
-                    tracing::warn!(%error, "this instance could not publish its record");
-                    wait = RETRY;
+        match publish::publish(last.as_ref(), &own, mesh.view.fleet().len(), now) {
+            Verdict::Now => {
+                let key = Key::new(Table::Instances, &cluster.id).to_string();
+                match mesh.store.hold(&key, codec::write_instance(&own).into()).await {
+                    Ok(_) => {
+                        last = Some(Published {
+                            record: own,
+                            at_ms: now,
+                        });
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "this instance could not publish its record");
+                        wait = RETRY;
+                    }
                 }
             }
+            Verdict::At(at) => wait = wait.min(Duration::from_millis(at.saturating_sub(now))),
+            Verdict::No => {}
         }
         let news = cluster.news.clone();
         drop(mesh);

@@ -58,7 +58,11 @@ impl Mesh {
             match Mesh::try_enter(self, name, kind) {
                 TryEnter::Ready(lease) => {
                     let leave = lease.in_flight() > BUSY && hop.origin == Origin::Client { balanced: false };
-                    let elsewhere = if leave { self.less_busy(cluster, &lease, hop) } else { None };
+                    let elsewhere = if leave {
+                        self.less_busy(cluster, &lease, hop)
+                    } else {
+                        None
+                    };
                     return TryRoute::Ready(elsewhere.unwrap_or(Route::Here(lease)));
                 }
                 TryEnter::NotFound if cluster.is_unknown(name) => return TryRoute::NotFound,
@@ -68,7 +72,11 @@ impl Mesh {
         let Some(found) = self.resolve(name, kind) else {
             return TryRoute::Cold;
         };
-        let Some(entry) = self.view.entry(&found.id).filter(|entry| !entry.copies.is_empty()) else {
+        let Some(entry) = self
+            .view
+            .entry(&found.id)
+            .filter(|entry| !entry.copies.is_empty())
+        else {
             return TryRoute::Cold;
         };
         // A copy that is registered here and serves nobody yet: how far it is needs a look.
@@ -86,7 +94,10 @@ impl Mesh {
 
     /// Another copy, where the one here is clearly busier.
     fn less_busy(&self, cluster: &Cluster, lease: &Lease, hop: &Hop) -> Option<Route> {
-        let entry = self.view.entry(lease.id()).filter(|entry| entry.copies.len() > 1)?;
+        let entry = self
+            .view
+            .entry(lease.id())
+            .filter(|entry| entry.copies.len() > 1)?;
         let in_flight = u32::try_from(lease.in_flight()).unwrap_or(u32::MAX);
         match self.decide(cluster, &entry, Own::Loaded, in_flight, hop) {
             Decision::Hit(ix) => self.remote(cluster, ix, lease.id(), Mode::Hit).map(Route::There),
@@ -187,7 +198,7 @@ impl Mesh {
             draining: cluster.is_draining(),
             fleet: &fleet,
             load_of: &|ix| cluster.peers().load(ix),
-            assumed_load_ms: cluster.assumed_load_ms(),
+            assumed_load_ms: cluster.assumed_load_ms(&entry.spec.kind),
             ledger: &ledger,
             settings: &cluster.options.settings,
             now_ms: now_ms(),
@@ -225,7 +236,7 @@ impl Mesh {
 
     /// The model that a name leads to. What the mirror does not have is looked for in the store, once in a while: it may
     /// have been registered elsewhere this very moment.
-    async fn find(&self, cluster: &Cluster, name: &str, kind: Kind) -> Result<Found, Status> {
+    pub(super) async fn find(&self, cluster: &Cluster, name: &str, kind: Kind) -> Result<Found, Status> {
         if let Some(found) = self.resolve(name, kind) {
             return Ok(found);
         }
@@ -266,12 +277,17 @@ impl Mesh {
         let (refusal, text) = match why {
             Why::NotHere => (Refusal::NotHere, "there is no copy here".to_owned()),
             Why::Draining => (Refusal::Draining, "this instance is leaving".to_owned()),
-            Why::Failed { places, last: instance } => {
+            Why::Failed {
+                places,
+                last: instance,
+            } => {
                 if let Some(last) = &last {
                     return Status::new(last.code, last.text.clone());
                 }
                 let text = match self.name_of(instance) {
-                    Some(name) => format!("the model could not be loaded on {places} instances, last on {name}"),
+                    Some(name) => {
+                        format!("the model could not be loaded on {places} instances, last on {name}")
+                    }
                     None => format!("the model could not be loaded on {places} instances"),
                 };
                 (Refusal::Failed, text)
@@ -315,7 +331,9 @@ impl Mesh {
             }
             NoPlace::NoneLeft => format!("Nowhere available to load: {no_place}"),
             NoPlace::Churn { .. } => format!("Cache churn threshold exceeded: {no_place}"),
-            NoPlace::TooLarge { .. } | NoPlace::NotWorthIt => format!("Nowhere available to load: {no_place}"),
+            NoPlace::TooLarge { .. } | NoPlace::NotWorthIt => {
+                format!("Nowhere available to load: {no_place}")
+            }
         }
     }
 
