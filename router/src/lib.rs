@@ -31,5 +31,6 @@ pub mod rules;
 pub mod run;
 pub mod runtime;
 pub mod server;
+pub mod tls;
 pub mod upstream;
 pub mod wire;

@@ -12,11 +12,13 @@ use tokio::net::TcpListener;
 
 use crate::{
     args::{Args, Config},
+    listen,
     metrics::{Metrics, MetricsOptions},
     plane::Plane,
     rules::Rules,
     runtime::RemoteRuntime,
     server::{Listeners, Router, Setup},
+    tls,
     upstream::{Pool, PoolOptions, Upstream},
 };
 
@@ -24,6 +26,8 @@ use crate::{
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Models with series of their own, where that is asked for: what one scrape can still carry.
 const LABELED_MODELS: usize = 1000;
+/// How often the files of certificates are looked at.
+const CERTIFICATES_INTERVAL: Duration = Duration::from_secs(5);
 /// How often the file of the extraction rules is looked at.
 const RULES_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -41,6 +45,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
         probes,
         prestop,
         metrics,
+        metrics_https,
         per_model_metrics,
         runtime,
         serving,
@@ -53,7 +58,9 @@ async fn run(config: Config) -> anyhow::Result<()> {
         rules,
         rules_path,
         grace,
+        tls,
     } = config;
+    let tls = tls::Parts::read(tls.as_ref(), metrics.is_some() && metrics_https).context("set up TLS")?;
     let drain = Drain::new(grace);
     kit::drain::start_on_signal(&drain).context("install signal handlers")?;
     let readiness = Readiness::new("waiting for the model runtime");
@@ -64,7 +71,9 @@ async fn run(config: Config) -> anyhow::Result<()> {
             Listeners::bind_grpc(grpc).await?
         }
         bound => bound?,
-    };
+    }
+    .with_tls(tls.secured.clone());
+    tls.follow(CERTIFICATES_INTERVAL, drain.clone());
     let mut registry = Registry::default();
     let max_labeled_models = if per_model_metrics { LABELED_MODELS } else { 0 };
     let counters = Metrics::new(&mut registry, MetricsOptions { max_labeled_models });
@@ -74,7 +83,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
     }
     serve_admin(prestop, admin::prestop(drain.clone(), grace * 2), &drain).await?;
     if let Some(addr) = metrics {
-        serve_admin(addr, admin::metrics(registry), &drain).await?;
+        serve_metrics(addr, admin::metrics(registry), tls.metrics.clone(), &drain).await?;
     }
     let rest_addr = listeners.rest_addr().map(tracing::field::display);
     tracing::info!(grpc = %listeners.grpc_addr()?, rest = rest_addr, %runtime, %serving, "listening");
@@ -92,6 +101,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
         mesh,
         plane,
         rules,
+        peers: None,
     };
     let router = tokio::select! {
         started = Router::start(setup, counters, readiness) => started.context("start the model runtime")?,
@@ -111,6 +121,25 @@ async fn serve_admin(addr: SocketAddr, app: axum::Router, drain: &Drain) -> anyh
         .with_context(|| format!("failed to listen on {addr}"))?;
     tokio::spawn(admin::serve(listener, app, drain.clone()));
     Ok(())
+}
+
+async fn serve_metrics(
+    addr: SocketAddr,
+    app: axum::Router,
+    tls: Option<listen::Tls>,
+    drain: &Drain,
+) -> anyhow::Result<()> {
+    match tls {
+        #[cfg(feature = "tls")]
+        Some(tls) => {
+            let listener = TcpListener::bind(addr)
+                .await
+                .with_context(|| format!("failed to listen on {addr}"))?;
+            tokio::spawn(admin::serve_tls(listener, app, tls, drain.clone()));
+            Ok(())
+        }
+        _ => serve_admin(addr, app, drain).await,
+    }
 }
 
 /// Reads the rules again when the file's content changes; a broken file keeps the rules that are in force.

@@ -7,16 +7,17 @@ use api::names::methods;
 use http::HeaderMap;
 use kit::{admin::Readiness, drain::Drain};
 use tokio::{net::TcpListener, task::JoinSet};
-use tonic::{Status, service::Routes};
+use tonic::{Status, service::Routes as Services};
 use tonic_health::server::HealthReporter;
 
 use crate::{
     cache::{Cache, CacheOptions, StartError},
     chunks::Chunks,
-    listen::{self, ListenOptions},
+    listen::{self, ListenOptions, Tls},
     local, management,
-    mesh::{Mesh, MeshOptions},
+    mesh::{Mesh, MeshOptions, hop::Routes},
     metrics::Metrics,
+    peer::{self, PeerService, Peers},
     plane::{LocalServices, Plane, PlaneOptions},
     rest,
     rules::Rules,
@@ -40,6 +41,19 @@ const V2_LOCAL: [&str; 7] = [
 pub struct Listeners {
     grpc: TcpListener,
     rest: Option<TcpListener>,
+    routers: Option<TcpListener>,
+    secured: Secured,
+}
+
+/// Which listeners speak TLS; those without a value do not.
+#[derive(Clone, Debug, Default)]
+pub struct Secured {
+    /// gRPC.
+    pub grpc: Option<Tls>,
+    /// REST.
+    pub rest: Option<Tls>,
+    /// Between routers.
+    pub routers: Option<Tls>,
 }
 
 impl Listeners {
@@ -50,7 +64,25 @@ impl Listeners {
             Some(addr) => Some(bind("REST", addr).await?),
             None => None,
         };
-        Ok(Self { grpc, rest })
+        Ok(Self {
+            grpc,
+            rest,
+            routers: None,
+            secured: Secured::default(),
+        })
+    }
+
+    /// Binds an address for other routers too.
+    pub async fn with_routers(mut self, addr: SocketAddr) -> Result<Self, BindError> {
+        self.routers = Some(bind("other routers", addr).await?);
+        Ok(self)
+    }
+
+    /// Has listeners speak TLS.
+    #[must_use]
+    pub fn with_tls(mut self, secured: Secured) -> Self {
+        self.secured = secured;
+        self
     }
 
     /// Serves gRPC alone: what is left to do when the REST port is taken.
@@ -68,6 +100,13 @@ impl Listeners {
         self.rest.as_ref().and_then(|listener| listener.local_addr().ok())
     }
 
+    /// Where other routers are served.
+    pub fn routers_addr(&self) -> Option<SocketAddr> {
+        self.routers
+            .as_ref()
+            .and_then(|listener| listener.local_addr().ok())
+    }
+
     /// Serves until the drain has started and every call has ended, or the drain's deadline.
     pub async fn serve(self, router: Router, listen: ListenOptions, rest: rest::RestOptions, drain: Drain) {
         let Router {
@@ -77,10 +116,23 @@ impl Listeners {
         } = router;
         let mut servers = JoinSet::new();
         let connections = listen.connections;
+        let Secured {
+            grpc: tls,
+            rest: rest_tls,
+            routers: routers_tls,
+        } = self.secured;
+        let listen = ListenOptions { tls, ..listen };
         servers.spawn(listen::run(self.grpc, plane.clone(), listen, drain.clone()));
         if let Some(listener) = self.rest {
             let app = rest::app(Backend(plane.clone()), rest);
-            servers.spawn(rest::serve(listener, app, connections, drain.clone()));
+            servers.spawn(rest::serve(listener, app, connections, rest_tls, drain.clone()));
+        }
+        if let Some(listener) = self.routers {
+            let options = ListenOptions {
+                tls: routers_tls,
+                ..ListenOptions::for_routers()
+            };
+            servers.spawn(listen::run(listener, plane.clone(), options, drain.clone()));
         }
         drain.started().await;
         readiness.set_unready("draining");
@@ -131,6 +183,19 @@ pub struct Setup {
     pub plane: PlaneOptions,
     /// How ids are found in messages.
     pub rules: Rules,
+    /// The mesh that this router is part of; `None` = it is alone.
+    pub peers: Option<PeerSetup>,
+}
+
+/// What a router needs to be one of several.
+#[derive(Debug)]
+pub struct PeerSetup {
+    /// The others.
+    pub peers: Arc<Peers>,
+    /// Where calls go; `None` = to copies here.
+    pub routes: Option<Arc<dyn Routes>>,
+    /// Answers the others.
+    pub service: Arc<dyn PeerService>,
 }
 
 /// A router whose runtime is ready.
@@ -151,11 +216,12 @@ impl Router {
             mesh,
             plane,
             rules,
+            peers,
         } = setup;
         let cache = Cache::start(runtime, cache, metrics.clone()).await?;
         let mesh = Mesh::new(cache, mesh, metrics.clone());
         let (health, health_service) = tonic_health::server::health_reporter();
-        let routes = Routes::new(health_service)
+        let routes = Services::new(health_service)
             .add_service(management::service(mesh.clone()))
             .add_service(management::legacy_service(mesh.clone()))
             .add_service(management::mesh_service(mesh.clone()))
@@ -176,7 +242,17 @@ impl Router {
                 .map(|name| format!("/{}/{name}", methods::INFERENCE_SERVICE))
                 .collect(),
         };
-        let plane = Arc::new(Plane::new(mesh, upstream, rules, local, plane, metrics));
+        let mut plane = Plane::new(mesh.clone(), upstream, rules, local, plane, metrics);
+        if let Some(PeerSetup {
+            peers,
+            routes,
+            service,
+        }) = peers
+        {
+            let internal = local_service(Services::new(peer::service(service)).prepare());
+            plane = plane.among(peers, internal, routes.unwrap_or(mesh));
+        }
+        let plane = Arc::new(plane);
         for service in ["", methods::INFERENCE_SERVICE, "mmesh.ModelMesh"] {
             health
                 .set_service_status(service, tonic_health::ServingStatus::Serving)
@@ -220,7 +296,7 @@ const LISTED: [&str; 6] = [
 ];
 
 /// Adds reflection, v1 and the older v1alpha that common tools still ask first.
-fn reflection(mut routes: Routes) -> Routes {
+fn reflection(mut routes: Services) -> Services {
     let builder = || {
         let builder = tonic_reflection::server::Builder::configure();
         LISTED

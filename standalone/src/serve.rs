@@ -203,6 +203,7 @@ async fn start_router(
             longest_call: LONGEST_CALL,
         },
         rules: Rules::default(),
+        peers: None,
     };
     Router::start(setup, metrics, readiness)
         .await
