@@ -32,5 +32,6 @@ pub mod run;
 pub mod runtime;
 pub mod server;
 pub mod store;
+pub mod tls;
 pub mod upstream;
 pub mod wire;

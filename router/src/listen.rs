@@ -1,4 +1,4 @@
-//! Accepts HTTP/2 connections and hands their streams to [`crate::respond`].
+//! Accepts HTTP/2 connections, of clients and of other routers, and hands their streams to [`crate::respond`].
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -6,11 +6,15 @@ use bytes::Bytes;
 use h2::server::Connection;
 use kit::drain::Drain;
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::Semaphore,
     time,
 };
 
+mod tls;
+
+pub use self::tls::Tls;
 use crate::{failure::Failure, keepalive, peer::Refusal, plane::Plane, respond};
 
 /// Limits of the gRPC listener.
@@ -26,6 +30,8 @@ pub struct ListenOptions {
     pub header_list: u32,
     /// Who calls.
     pub door: Door,
+    /// Speaks TLS, and nothing else then.
+    pub tls: Option<Tls>,
 }
 
 /// Who calls a listener.
@@ -46,6 +52,7 @@ impl Default for ListenOptions {
             calls: 16_384,
             header_list: 16 << 10,
             door: Door::Clients,
+            tls: None,
         }
     }
 }
@@ -114,7 +121,7 @@ pub async fn run(listener: TcpListener, plane: Arc<Plane>, options: ListenOption
         let guard = drain.guard();
         tokio::spawn(async move {
             let (_permit, _guard) = (permit, guard);
-            if let Err(error) = connection(socket, plane, &options, calls, &drain).await {
+            if let Err(error) = secured(socket, plane, &options, calls, &drain).await {
                 log_end(peer, &error);
             }
         });
@@ -125,7 +132,7 @@ fn log_end(peer: SocketAddr, error: &io::Error) {
     tracing::debug!(%peer, %error, "connection ended");
 }
 
-async fn connection(
+async fn secured(
     socket: TcpStream,
     plane: Arc<Plane>,
     options: &ListenOptions,
@@ -133,6 +140,26 @@ async fn connection(
     drain: &Drain,
 ) -> io::Result<()> {
     socket.set_nodelay(true)?;
+    match &options.tls {
+        None => connection(socket, plane, options, calls, drain).await,
+        Some(tls) => {
+            let socket = tokio::select! {
+                socket = tls.accept(socket) => socket?,
+                () = drain.started() => return Ok(()),
+            };
+            // It is rare, and large.
+            Box::pin(connection(socket, plane, options, calls, drain)).await
+        }
+    }
+}
+
+async fn connection<T: AsyncRead + AsyncWrite + Unpin>(
+    socket: T,
+    plane: Arc<Plane>,
+    options: &ListenOptions,
+    calls: Arc<Semaphore>,
+    drain: &Drain,
+) -> io::Result<()> {
     let mut builder = h2::server::Builder::new();
     builder
         .initial_window_size(STREAM_WINDOW)
@@ -161,8 +188,8 @@ async fn connection(
 }
 
 /// Starts a task for each stream; returns when the connection has ended.
-async fn streams(
-    connection: &mut Connection<TcpStream, Bytes>,
+async fn streams<T: AsyncRead + AsyncWrite + Unpin>(
+    connection: &mut Connection<T, Bytes>,
     plane: &Arc<Plane>,
     door: Door,
     calls: &Arc<Semaphore>,

@@ -106,6 +106,8 @@ pub struct MeshOptions {
     pub transition_load_timeout: Duration,
     /// Longest wait before a failed transition is tried again.
     pub transition_retry: Duration,
+    /// How long a failed load counts.
+    pub failure_expiry: Duration,
     /// The other instances; `None` = there are none.
     pub cluster: Option<ClusterOptions>,
 }
@@ -121,6 +123,7 @@ impl Default for MeshOptions {
             transition_wait: Duration::from_mins(4),
             transition_load_timeout: Duration::from_mins(10),
             transition_retry: Duration::from_mins(15),
+            failure_expiry: Duration::from_mins(15),
             cluster: None,
         }
     }
@@ -186,10 +189,11 @@ impl Mesh {
         let mut state = State::default();
         let this = state.books.names.number(&options.instance_id);
         let dirty = Arc::new(Dirty::default());
+        let load_timeout = cache.runtime_status().model_loading_timeout_ms;
         let cluster = options
             .cluster
             .clone()
-            .map(|cluster| Cluster::new(cluster, &options.instance_id, this, now_ms()));
+            .map(|cluster| Cluster::new(cluster, &options.instance_id, this, now_ms(), load_timeout.into()));
         let session = store.session();
         let mesh = Arc::new_cyclic(|me| Self {
             cache,

@@ -312,7 +312,7 @@ impl Plane {
             routing,
             deadline,
         } = *incoming;
-        let mut attempt = Box::new(Attempt::new(parts, hop, deadline, routing.safe));
+        let mut attempt = Box::new(Attempt::new(parts, hop, deadline, routing.retry));
         let mut exchange = self.attempt(&mut attempt, body, &plan, route)?;
         loop {
             // Another router has waited already.

@@ -46,8 +46,18 @@ pub struct Routing {
     pub own: bool,
     /// `mm-balanced: true`: the caller balances over routers itself.
     pub balanced: bool,
-    /// `stowage-retry: safe`: the call may be executed more than once.
-    pub safe: bool,
+    /// `stowage-retry`.
+    pub retry: Retry,
+}
+
+/// Whether a call may be repeated that may have been executed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Retry {
+    /// The client does not say so.
+    #[default]
+    Never,
+    /// It does no harm.
+    Safe,
 }
 
 impl Routing {
@@ -60,7 +70,7 @@ impl Routing {
             is_grpc: false,
             own: false,
             balanced: false,
-            safe: false,
+            retry: Retry::Never,
         };
         let (mut kind, mut ids, mut legacy) = (None, Vec::new(), None);
         for (name, value) in headers {
@@ -88,7 +98,7 @@ impl Routing {
                 }
                 headers::RETRY => {
                     routing.own = true;
-                    routing.safe = is_safe(value)?;
+                    routing.retry = retry(value)?;
                     continue;
                 }
                 headers::LEGACY_MODEL_ID => {
@@ -163,10 +173,10 @@ pub fn is_balanced(value: &HeaderValue) -> bool {
 }
 
 /// Reads `stowage-retry`.
-fn is_safe(value: &HeaderValue) -> Result<bool, Failure> {
+fn retry(value: &HeaderValue) -> Result<Retry, Failure> {
     match value.as_bytes() {
-        b"safe" => Ok(true),
-        b"never" => Ok(false),
+        b"safe" => Ok(Retry::Safe),
+        b"never" => Ok(Retry::Never),
         _ => Err(Failure::invalid("stowage-retry must be \"safe\" or \"never\"")),
     }
 }
@@ -313,12 +323,12 @@ mod tests {
     #[test]
     fn manners_of_the_caller() {
         let read = |name, value| {
-            Routing::of(&map(&[(name, value)])).map(|routing| (routing.balanced, routing.safe, routing.own))
+            Routing::of(&map(&[(name, value)])).map(|routing| (routing.balanced, routing.retry, routing.own))
         };
-        assert_eq!(read("mm-balanced", "true"), Ok((true, false, true)));
-        assert_eq!(read("mm-balanced", "yes"), Ok((false, false, true)));
-        assert_eq!(read("stowage-retry", "safe"), Ok((false, true, true)));
-        assert_eq!(read("stowage-retry", "never"), Ok((false, false, true)));
+        assert_eq!(read("mm-balanced", "true"), Ok((true, Retry::Never, true)));
+        assert_eq!(read("mm-balanced", "yes"), Ok((false, Retry::Never, true)));
+        assert_eq!(read("stowage-retry", "safe"), Ok((false, Retry::Safe, true)));
+        assert_eq!(read("stowage-retry", "never"), Ok((false, Retry::Never, true)));
         let failure = read("stowage-retry", "always").expect_err("refused");
         assert!(failure.message.contains("stowage-retry"), "{}", failure.message);
     }

@@ -37,7 +37,7 @@ impl Mesh {
             // As upstream: its registry knows that the copy was wanted, not how far it is.
             copies.push(info(location(copy.instance), ModelStatus::Unknown, copy.since_ms));
         }
-        let expiry = cluster.options.settings.failure_expiry;
+        let expiry = cluster.settings.failure_expiry;
         let mut failures: Vec<_> = entry
             .model()
             .fresh_failures(expiry, super::now_ms())

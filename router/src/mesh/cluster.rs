@@ -45,14 +45,15 @@ pub struct ClusterOptions {
     pub version: u64,
     /// Which types may go where.
     pub constraints: Constraints,
-    /// How decisions are made.
-    pub settings: Settings,
+    /// A full fleet takes no further model while everything in it was used within this time, in milliseconds; `None` = by
+    /// the runtime's load time-out.
+    pub min_churn_age_ms: Option<u64>,
+    /// How long a failed load counts, in milliseconds.
+    pub failure_expiry_ms: u64,
     /// When there are more copies, and when fewer.
     pub scaling: ScaleSettings,
     /// Whether models are loaded into free memory before anybody asks for them.
     pub proactive: bool,
-    /// Longest load that the runtime allows, in milliseconds.
-    pub load_timeout_ms: u64,
     /// How often this instance looks whether its record is out of date.
     pub publish_every: Duration,
 }
@@ -60,6 +61,8 @@ pub struct ClusterOptions {
 /// See the module's text.
 pub(super) struct Cluster {
     pub(super) options: ClusterOptions,
+    /// How decisions are made.
+    pub(super) settings: Settings,
     pub(super) id: InstanceId,
     pub(super) this: Ix,
     pub(super) start_ms: u64,
@@ -77,9 +80,22 @@ pub(super) struct Cluster {
 }
 
 impl Cluster {
-    pub(super) fn new(options: ClusterOptions, id: &str, this: Ix, start_ms: u64) -> Self {
+    /// `load_timeout_ms` is the longest load that the runtime allows.
+    pub(super) fn new(
+        options: ClusterOptions,
+        id: &str,
+        this: Ix,
+        start_ms: u64,
+        load_timeout_ms: u64,
+    ) -> Self {
+        let defaults = Settings::of_load_timeout(load_timeout_ms);
         Self {
-            load_times: Mutex::new(LoadTimes::new(options.load_timeout_ms)),
+            settings: Settings {
+                min_churn_age: options.min_churn_age_ms.unwrap_or(defaults.min_churn_age),
+                failure_expiry: options.failure_expiry_ms,
+                ..defaults
+            },
+            load_times: Mutex::new(LoadTimes::new(load_timeout_ms)),
             scaling: ArcSwap::from_pointee(options.scaling.clone()),
             rpm: AtomicU32::new(0),
             options,

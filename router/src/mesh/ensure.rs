@@ -146,7 +146,7 @@ impl Mesh {
             fleet: &fleet,
             ledger: &ledger,
             load_of: &|ix| cluster.peers().load(ix),
-            settings: &cluster.options.settings,
+            settings: &cluster.settings,
             now_ms: now_ms(),
         };
         place(&place_for, &mut self.chance.lock()).map_err(|no_place| no_place.to_string())

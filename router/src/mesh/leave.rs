@@ -40,6 +40,11 @@ impl Mesh {
         );
     }
 
+    /// Whether this instance is on its way out.
+    pub fn is_leaving(&self) -> bool {
+        self.cluster.as_ref().is_some_and(Cluster::is_draining)
+    }
+
     /// Ends the session: the others forget this instance at once.
     pub async fn depart(&self) {
         if self.cluster.is_some() {

@@ -60,7 +60,7 @@ impl Mesh {
             if !gone.is_empty() {
                 prune.push((id.clone(), gone));
             }
-            let expiry = cluster.options.settings.failure_expiry;
+            let expiry = cluster.settings.failure_expiry;
             if offers.offer(id, &model, &fleet, expiry, now) {
                 wanted.push(id.clone());
             }

@@ -200,7 +200,7 @@ impl Mesh {
             load_of: &|ix| cluster.peers().load(ix),
             assumed_load_ms: cluster.assumed_load_ms(&entry.spec.kind),
             ledger: &ledger,
-            settings: &cluster.options.settings,
+            settings: &cluster.settings,
             now_ms: now_ms(),
         };
         let mut chance = self.chance.lock();

@@ -16,6 +16,7 @@ use crate::{
     failure::{self, Failure},
     mesh::hop::{Hop, Origin, Refused, Remote, Route},
     peer::Refusal,
+    request::Retry,
     upstream::{CallError, Head},
 };
 
@@ -51,8 +52,8 @@ pub(super) struct Attempt {
 }
 
 impl Attempt {
-    pub(super) fn new(parts: Parts, hop: Hop, deadline: Option<Instant>, safe: bool) -> Self {
-        let safe = safe || SAFE.contains(&parts.uri.path());
+    pub(super) fn new(parts: Parts, hop: Hop, deadline: Option<Instant>, retry: Retry) -> Self {
+        let safe = retry == Retry::Safe || SAFE.contains(&parts.uri.path());
         Self {
             parts,
             hop,
@@ -159,7 +160,7 @@ impl Plane {
                 let again = error.is_unsent() || attempt.safe;
                 let is_here = exchange.remote().is_none();
                 if is_here && error.is_unsent() && attempt.here < ATTEMPTS_HERE && !self.can_leave(&error) {
-                    return self.repeat(exchange, error, plan, attempt);
+                    return self.repeat(exchange, &error, plan, attempt);
                 }
                 let failure = self.broken(path, &exchange, Broken::Server(error));
                 if !again || (is_here && self.peers.is_none()) {
@@ -182,7 +183,7 @@ impl Plane {
     fn repeat(
         &self,
         exchange: Box<Exchange>,
-        error: CallError,
+        error: &CallError,
         plan: &Plan,
         attempt: &mut Attempt,
     ) -> Result<Box<Exchange>, Failure> {
