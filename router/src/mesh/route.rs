@@ -176,7 +176,14 @@ impl Mesh {
         })
     }
 
-    fn decide(&self, cluster: &Cluster, entry: &Entry, own: Own, own_in_flight: u32, hop: &Hop) -> Decision {
+    pub(super) fn decide(
+        &self,
+        cluster: &Cluster,
+        entry: &Entry,
+        own: Own,
+        own_in_flight: u32,
+        hop: &Hop,
+    ) -> Decision {
         let fleet = self.view.fleet();
         let ledger = cluster.ledger.lock();
         let mut excluded = hop.tried.clone();
@@ -214,7 +221,7 @@ impl Mesh {
     }
 
     /// The copy here, and the requests in it.
-    fn own(&self, id: &str) -> (Own, u32) {
+    pub(super) fn own(&self, id: &str) -> (Own, u32) {
         let Some(copy) = self.cache.copy(id) else {
             return (Own::Absent, 0);
         };
