@@ -338,6 +338,15 @@ impl Node {
         text
     }
 
+    /// Sum of all series of a metric.
+    fn counted(&self, name: &str) -> u64 {
+        let text = self.scrape();
+        let lines = text.lines().filter(|line| line.starts_with(name));
+        lines
+            .filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok())
+            .sum()
+    }
+
     /// Calls that have reached the backend.
     fn calls(&self) -> u64 {
         self.backend.stats.calls.load(Ordering::Relaxed)

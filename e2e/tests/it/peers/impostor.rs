@@ -8,11 +8,11 @@ use std::{
     },
 };
 
-use bytes::Bytes;
 use h2::Reason;
 use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
-    task::JoinHandle,
+    task::{JoinHandle, JoinSet},
 };
 
 /// What it does with a call when it has read the request.
@@ -41,15 +41,15 @@ pub(super) struct Impostor {
 impl Impostor {
     pub(super) async fn start(manner: Manner) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("binds");
-        let (addr, calls) = (listener.local_addr().expect("bound"), Arc::default());
+        let addr = listener.local_addr().expect("bound");
+        let calls = Arc::new(AtomicUsize::new(0));
         let seen = Arc::clone(&calls);
         let task = tokio::spawn(async move {
-            let mut frozen = Vec::new();
+            // Ended with the impostor.
+            let mut connections = JoinSet::new();
             loop {
                 let (socket, _) = listener.accept().await.expect("accepts");
-                if let Some(socket) = connection(socket, manner, &seen).await {
-                    frozen.push(socket);
-                }
+                connections.spawn(connection(socket, manner, seen.clone()));
             }
         });
         Self { addr, calls, task }
@@ -62,17 +62,14 @@ impl Drop for Impostor {
     }
 }
 
-type Held = h2::server::Connection<TcpStream, Bytes>;
-
-async fn connection(socket: TcpStream, manner: Manner, calls: &AtomicUsize) -> Option<Held> {
-    let mut connection: Held = h2::server::handshake(socket).await.ok()?;
+async fn connection(socket: TcpStream, manner: Manner, calls: Arc<AtomicUsize>) {
     if matches!(manner, Manner::GoAway) {
-        connection.abrupt_shutdown(Reason::NO_ERROR);
-        while connection.accept().await.is_some() {
-            calls.fetch_add(1, Ordering::Relaxed);
-        }
-        return None;
+        // Who is called by a router that ends is done then.
+        let _ = go_away(socket, &calls).await;
+        return;
     }
+    let handshake = h2::server::handshake(socket).await;
+    let mut connection = handshake.expect("routers speak HTTP/2");
     while let Some(Ok((request, mut respond))) = connection.accept().await {
         calls.fetch_add(1, Ordering::Relaxed);
         let mut body = request.into_body();
@@ -85,19 +82,37 @@ async fn connection(socket: TcpStream, manner: Manner, calls: &AtomicUsize) -> O
         if !matches!(manner, Manner::Freeze) {
             tokio::select! {
                 () = &mut reading => {}
-                _ = std::future::poll_fn(|cx| connection.poll_closed(cx)) => return None,
+                _ = std::future::poll_fn(|cx| connection.poll_closed(cx)) => return,
             }
         }
         match manner {
-            Manner::HangUp => return None,
+            Manner::HangUp => return,
             Manner::Refuse => respond.send_reset(Reason::REFUSED_STREAM),
             Manner::Reset => respond.send_reset(Reason::INTERNAL_ERROR),
-            Manner::Freeze => {
-                std::mem::forget(respond);
-                return Some(connection);
-            }
-            Manner::GoAway => {}
+            Manner::Freeze => return std::future::pending().await,
+            Manner::GoAway => return,
         }
     }
-    None
+}
+
+/// HTTP/2 by hand: a library would look at the stream.
+async fn go_away(mut socket: TcpStream, calls: &AtomicUsize) -> std::io::Result<()> {
+    const PREFACE: usize = 24;
+    const HEADERS: u8 = 1;
+    socket.read_exact(&mut [0; PREFACE]).await?;
+    socket.write_all(b"\0\0\0\x04\0\0\0\0\0").await?;
+    loop {
+        let mut head = [0; 9];
+        socket.read_exact(&mut head).await?;
+        let [a, b, c, kind, ..] = head;
+        let length = u32::from_be_bytes([0, a, b, c]) as usize;
+        socket.read_exact(&mut vec![0; length]).await?;
+        if kind == HEADERS {
+            calls.fetch_add(1, Ordering::Relaxed);
+            // The last stream that was looked at is 0, and there is no error.
+            socket
+                .write_all(b"\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\0")
+                .await?;
+        }
+    }
 }

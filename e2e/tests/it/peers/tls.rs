@@ -142,7 +142,8 @@ async fn routers_speak_tls_and_know_each_other() {
     assert_eq!((here.calls(), there.calls()), (0, 1));
 
     // Somebody with a certificate of another authority, or none, gets into neither port.
-    let stranger = Issuer::new().issue("stranger");
+    let strangers = Issuer::new();
+    let stranger = strangers.issue("stranger");
     for addr in [here.grpc, there.routers] {
         for identity in [None, Some(&stranger)] {
             let client = tls_client(identity, &issuer.trust(), None);
