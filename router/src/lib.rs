@@ -30,5 +30,7 @@ pub mod rules;
 pub mod run;
 pub mod runtime;
 pub mod server;
+#[cfg(any(test, feature = "sim"))]
+pub mod sim;
 pub mod upstream;
 pub mod wire;
