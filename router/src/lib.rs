@@ -31,6 +31,8 @@ pub mod rules;
 pub mod run;
 pub mod runtime;
 pub mod server;
+#[cfg(any(test, feature = "sim"))]
+pub mod sim;
 pub mod store;
 pub mod tls;
 pub mod upstream;

@@ -88,7 +88,8 @@ impl Mesh {
             max_copies: model.max,
             pinned: model.pinned.iter().map(|pin| pin.as_str().to_owned()).collect(),
             last_size_bytes: model.size.unwrap_or(0),
-            last_used_ms: model.last_used_ms,
+            // Alone, the copy here knows better than the record, which begins with a guess.
+            last_used_ms: self.cluster.as_ref().map_or(0, |_| model.last_used_ms),
             assumed_load_ms: self
                 .cluster
                 .as_ref()

@@ -13,6 +13,7 @@ use crate::cache::CacheOptions;
 mod among;
 mod chaos;
 pub(crate) mod fake;
+mod shares;
 
 use fake::{Behavior, Fixture, PATIENCE, Setup, point, register};
 
