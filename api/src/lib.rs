@@ -4,6 +4,8 @@
 
 pub mod datatype;
 pub mod names;
+#[cfg(feature = "records")]
+pub mod records;
 #[cfg(feature = "resources")]
 pub mod resources;
 

@@ -12,9 +12,13 @@ use kit::{
     exit::UsageError,
 };
 
+mod cluster;
 mod tls;
 
-pub use self::tls::{ClientAuth, PeerTls, TlsArgs, TlsConfig};
+pub use self::{
+    cluster::{ClusterArgs, ClusterConfig, StoreConfig},
+    tls::{ClientAuth, PeerTls, TlsArgs, TlsConfig},
+};
 use crate::{
     cache::CacheOptions, listen::ListenOptions, mesh::MeshOptions, plane::PlaneOptions, rest::RestOptions,
     rules::Rules, upstream::Endpoint,
@@ -134,13 +138,17 @@ pub struct Args {
     )]
     pub default_vmodel_owner: String,
 
-    /// Name of this instance in statuses
+    /// Name of this instance, in statuses and among other routers (there its last 12 characters)
     #[arg(long, env = "WKUBE_POD_NAME", default_value = "local", value_name = "NAME")]
     pub instance: String,
 
     /// TLS.
     #[command(flatten)]
     pub tls: TlsArgs,
+
+    /// Other routers.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
 
     /// Worker threads [default: one for each core]
     #[arg(long, env = "STOWAGE_THREADS", value_parser = clap::value_parser!(u16).range(1..=1024), value_name = "N")]
@@ -304,6 +312,10 @@ pub struct Config {
     pub grace: Duration,
     /// TLS; `None` = clear text.
     pub tls: Option<TlsConfig>,
+    /// Where models are registered.
+    pub store: StoreConfig,
+    /// Other routers; `None` = this one is alone.
+    pub cluster: Option<ClusterConfig>,
 }
 
 impl Args {
@@ -354,6 +366,7 @@ impl Args {
             mesh: MeshOptions {
                 instance_id: self.instance.clone(),
                 default_vmodel_owner: self.default_vmodel_owner.clone(),
+                failure_expiry: self.load_failure_expiry,
                 ..MeshOptions::default()
             },
             plane: PlaneOptions {
@@ -367,6 +380,8 @@ impl Args {
             rules_path: self.dataplane_config_path.clone(),
             grace: self.shutdown_timeout,
             tls: self.tls.config()?,
+            store: self.cluster.store()?,
+            cluster: self.cluster.cluster(self.bind, &self.instance)?,
         })
     }
 

@@ -2,5 +2,6 @@
 
 pub mod cache;
 pub mod copies;
+pub mod fleet;
 pub mod queue;
 pub mod registry;

@@ -31,6 +31,7 @@ pub mod rules;
 pub mod run;
 pub mod runtime;
 pub mod server;
+pub mod store;
 pub mod tls;
 pub mod upstream;
 pub mod wire;

@@ -1,42 +1,78 @@
-//! Models and vmodels of this instance, and the way from a name to a loaded copy.
+//! Models and vmodels, and the way from a name to a loaded copy.
 //!
-//! Reading is lock-free: `view` mirrors the registry in concurrent maps, and the warm path is one or two lookups.
-//! Writing holds the lock of the pure [`Registry`] for the time of one operation, never over an await, and brings
-//! view, cache and transitions up to date before it lets go: whoever comes next sees all of it.
+//! What is registered lies in a [`Store`]. Reading is lock-free: `view` mirrors the store in concurrent maps, and the warm
+//! path is one or two look-ups. Writing is a transaction on the store (`write`): an operation of the pure registry runs on
+//! the records that it is about, and is written unless somebody else was quicker. Both ways end in the `mirror`, which
+//! follows the store and brings view, cache and transitions up to date, one batch at a time under a lock. A write returns
+//! when the mirror here has seen it: whoever comes next sees all of it.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     fmt,
     sync::{Arc, Weak},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use parking_lot::Mutex;
+use tokio::{
+    sync::{broadcast, watch as latest},
+    time::Instant,
+};
 use tonic::Status;
 
 use crate::{
-    cache::{Cache, CacheError, Lease},
-    core::registry::{Change, Limits, Registry, VModelId},
+    cache::{Cache, Lease},
+    core::{
+        fleet::{Ix, Rng},
+        registry::VModelId,
+    },
     metrics::Metrics,
     model::{ModelId, ModelSpec},
+    store::Store,
 };
 
+mod among;
+mod answers;
+mod books;
+mod claims;
+mod cluster;
+mod codec;
+mod ensure;
+mod enter;
 pub mod hop;
+mod key;
+mod lead;
+mod leave;
 mod list;
+mod member;
+mod mirror;
 mod models;
+mod reap;
+mod route;
+mod show;
 mod status;
+mod steer;
+mod tend;
 #[cfg(test)]
 pub(crate) mod tests;
 mod transition;
 mod view;
 mod vmodels;
+mod watch;
+mod write;
 
+pub use answers::Answers;
+use books::Books;
+pub use cluster::ClusterOptions;
+use cluster::{Cluster, Dirty};
 pub(crate) use list::MAX_PAGE;
+pub use mirror::Mirror;
 use transition::Driver;
 use view::View;
+pub use watch::{Lost, News, Watcher};
 
-/// Tries to enter a name whose model is replaced or dropped each time. As many as upstream makes per request.
-const MAX_TURNS: usize = 8;
+/// Setting of the store: requests in a minute that are enough for one copy.
+const SCALEUP_RPM_THRESHOLD: &str = "scaleup_rpm_threshold";
 
 /// What a name is looked up as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +113,10 @@ pub struct MeshOptions {
     pub transition_load_timeout: Duration,
     /// Longest wait before a failed transition is tried again.
     pub transition_retry: Duration,
+    /// How long a failed load counts.
+    pub failure_expiry: Duration,
+    /// The other instances; `None` = there are none.
+    pub cluster: Option<ClusterOptions>,
 }
 
 impl Default for MeshOptions {
@@ -90,6 +130,8 @@ impl Default for MeshOptions {
             transition_wait: Duration::from_mins(4),
             transition_load_timeout: Duration::from_mins(10),
             transition_retry: Duration::from_mins(15),
+            failure_expiry: Duration::from_mins(15),
+            cluster: None,
         }
     }
 }
@@ -97,18 +139,42 @@ impl Default for MeshOptions {
 /// Registry of models and vmodels, on top of the cache of loaded copies.
 pub struct Mesh {
     cache: Arc<Cache>,
+    store: Arc<dyn Store>,
     options: MeshOptions,
     metrics: Metrics,
     view: View,
     state: Mutex<State>,
-    /// Handed to transitions, which must not keep the mesh alive.
+    /// Revision of the store that the view shows.
+    applied: latest::Sender<u64>,
+    mirror: latest::Sender<Mirror>,
+    /// Until when the session of the store certainly lives.
+    session: latest::Receiver<Option<Instant>>,
+    /// This instance leads.
+    leading: latest::Sender<bool>,
+    /// What `config/` of the store says.
+    config: latest::Sender<BTreeMap<String, String>>,
+    chance: Mutex<Rng>,
+    /// What changed, for those who watch.
+    news: broadcast::Sender<News>,
+    /// The others; `None` = this instance is alone, and copies are here or nowhere.
+    cluster: Option<Cluster>,
+    dirty: Arc<Dirty>,
+    /// Handed to tasks, which must not keep the mesh alive.
     me: Weak<Mesh>,
 }
 
+/// What the mirror works on.
+#[derive(Default)]
 struct State {
-    registry: Registry,
-    /// One for each vmodel in transition.
+    books: Books,
+    /// One for each vmodel in transition, while this instance leads.
     drivers: HashMap<VModelId, Driver>,
+    /// This instance runs the transitions.
+    leading: bool,
+    /// Somebody came, went, or looks different.
+    fleet_changed: bool,
+    /// Instances that went since the last look.
+    departed: Vec<Ix>,
 }
 
 /// A model that a name leads to. The address of `spec` identifies the registration.
@@ -119,24 +185,56 @@ struct Found {
 }
 
 impl Mesh {
-    /// An empty mesh on top of `cache`.
-    pub fn new(cache: Arc<Cache>, options: MeshOptions, metrics: Metrics) -> Arc<Self> {
-        let limits = Limits {
-            max_models: options.max_models,
-            max_vmodels: options.max_vmodels,
-        };
-        let registry = Registry::new(limits, &options.default_vmodel_owner);
-        Arc::new_cyclic(|me| Self {
+    /// A mesh on top of `cache` that follows `store`. It is empty until [`Mesh::synced`]. Must be called on a tokio
+    /// runtime.
+    pub fn new(
+        cache: Arc<Cache>,
+        store: Arc<dyn Store>,
+        options: MeshOptions,
+        metrics: Metrics,
+    ) -> Arc<Self> {
+        let seed = now_ms() ^ u64::from(std::process::id()) << 40;
+        let follower = store.follow("");
+        let mut state = State::default();
+        let this = state.books.names.number(&options.instance_id);
+        let dirty = Arc::new(Dirty::default());
+        let load_timeout = cache.runtime_status().model_loading_timeout_ms;
+        let cluster = options
+            .cluster
+            .clone()
+            .map(|cluster| Cluster::new(cluster, &options.instance_id, this, now_ms(), load_timeout.into()));
+        let session = store.session();
+        let mesh = Arc::new_cyclic(|me| Self {
             cache,
+            store,
+            session,
+            leading: latest::Sender::new(false),
             options,
             metrics,
             view: View::default(),
-            state: Mutex::new(State {
-                registry,
-                drivers: HashMap::new(),
-            }),
+            state: Mutex::new(state),
+            applied: latest::Sender::new(0),
+            mirror: latest::Sender::new(Mirror::Syncing),
+            config: latest::Sender::new(BTreeMap::new()),
+            chance: Mutex::new(Rng::new(seed)),
+            news: broadcast::Sender::new(watch::BUFFER),
+            cluster,
+            dirty,
             me: me.clone(),
-        })
+        });
+        tokio::spawn(mirror::follow(mesh.me.clone(), follower));
+        if mesh.cluster.is_some() {
+            mesh.cache.observe(Arc::new(claims::Observer {
+                dirty: mesh.dirty.clone(),
+                mesh: mesh.me.clone(),
+            }));
+            tokio::spawn(claims::follow_copies(mesh.me.clone(), mesh.dirty.clone()));
+            tokio::spawn(member::publish(mesh.me.clone()));
+            tokio::spawn(lead::stand(mesh.me.clone()));
+            tokio::spawn(tend::tend(mesh.me.clone()));
+            tokio::spawn(reap::reap(mesh.me.clone()));
+        }
+        mesh
     }
 
     /// The copies that are loaded here.
@@ -144,140 +242,31 @@ impl Mesh {
         &self.cache
     }
 
-    /// Warm path: resolves the name and enters its copy. No lock, no allocation when it is ready or unknown.
-    pub fn try_enter(&self, name: &str, kind: Kind) -> TryEnter {
-        let model = |id: &str| match self.cache.enter(id) {
-            // A copy here is that of a registered model: removing a model removes its copy.
-            Some(lease) => TryEnter::Ready(lease),
-            None => self
-                .view
-                .model(id)
-                .map_or(TryEnter::NotFound, |found| TryEnter::Cold(found.id)),
-        };
-        let vmodel = || {
-            self.view
-                .with_active(name, |active| match self.cache.enter(active) {
-                    Some(lease) => TryEnter::Ready(lease),
-                    None => TryEnter::Cold(active.clone()),
-                })
-        };
-        match kind {
-            Kind::Model => model(name),
-            Kind::VModel => vmodel().unwrap_or(TryEnter::NotFound),
-            Kind::Either => vmodel().unwrap_or_else(|| model(name)),
+    /// Waits until everything that the store held is here.
+    pub async fn synced(&self) {
+        let mut mirror = self.mirror.subscribe();
+        // Closed only with the mesh itself.
+        let _live = mirror.wait_for(|mirror| *mirror == Mirror::Live).await;
+    }
+
+    /// Settings from the store, and every change of them.
+    pub fn config(&self) -> latest::Receiver<BTreeMap<String, String>> {
+        self.config.subscribe()
+    }
+
+    fn configure(&self, name: &str, value: Option<String>) {
+        if let (SCALEUP_RPM_THRESHOLD, Some(cluster)) = (name, &self.cluster) {
+            cluster.set_rpm_threshold(value.as_deref());
         }
+        self.config.send_if_modified(|config| match value {
+            Some(value) => config.insert(name.to_owned(), value.clone()) != Some(value),
+            None => config.remove(name).is_some(),
+        });
     }
 
-    /// Resolves the name and enters its copy, which is loaded first where there is none. Goes along when a vmodel
-    /// switches in the meantime. Dropping the future gives the wait up.
-    pub async fn enter(&self, name: &str, kind: Kind) -> Result<Lease, Status> {
-        for _ in 0..MAX_TURNS {
-            let Some(found) = self.resolve(name, kind) else {
-                return Err(not_found(kind));
-            };
-            let err = match self.acquire(&found).await {
-                Ok(lease) => return Ok(lease),
-                Err(err) => err,
-            };
-            // An error of a model that this name no longer leads to is not this request's.
-            let moved = self
-                .resolve(name, kind)
-                .is_none_or(|now| !Arc::ptr_eq(&now.spec, &found.spec));
-            if !moved && !matches!(err, CacheError::Removed { .. }) {
-                return Err(err.named(name).status());
-            }
-        }
-        Err(Status::unavailable(format!(
-            "{name} was replaced or unloaded {MAX_TURNS} times while it was entered"
-        )))
-    }
-
-    /// The runtime has no such model although it was loaded: drops this copy and loads the model again.
-    /// `NOT_FOUND` when it is no longer registered, because its vmodel has moved on for example: enter by name again.
-    pub async fn recover(&self, lease: Lease) -> Result<Lease, Status> {
-        let id = lease.id().clone();
-        self.cache.forget(lease);
-        self.enter(&id, Kind::Model).await
-    }
-
-    /// Whether the name is registered, and the model that it leads to now.
-    pub fn lookup(&self, name: &str, kind: Kind) -> Option<ModelId> {
-        self.resolve(name, kind).map(|found| found.id)
-    }
-
-    /// Whether the name leads to a model that is loaded, or whose load nobody knows to fail.
-    pub fn can_serve(&self, name: &str, kind: Kind) -> bool {
-        self.lookup(name, kind).is_some_and(|id| {
-            let failure = self.cache.copy(&id).and_then(|copy| copy.failure);
-            failure.is_none_or(|failure| failure.retry_at_ms <= now_ms())
-        })
-    }
-
-    fn resolve(&self, name: &str, kind: Kind) -> Option<Found> {
-        match kind {
-            Kind::Model => self.view.model(name),
-            Kind::VModel => self.resolve_vmodel(name),
-            Kind::Either => self.resolve_vmodel(name).or_else(|| self.view.model(name)),
-        }
-    }
-
-    fn resolve_vmodel(&self, name: &str) -> Option<Found> {
-        let active = self.view.with_active(name, ModelId::clone)?;
-        self.view.model(&active).or_else(|| self.reread(name))
-    }
-
-    /// The view changes one entry at a time: between the two lookups the vmodel has moved and its old model was
-    /// removed. The registry itself knows better.
-    fn reread(&self, name: &str) -> Option<Found> {
-        let state = self.state.lock();
-        let record = state.registry.vmodel(name)?;
-        [&record.active, &record.target].into_iter().find_map(|id| {
-            let model = state.registry.model(id)?;
-            Some(Found {
-                id: id.clone(),
-                spec: Arc::clone(&model.spec),
-            })
-        })
-    }
-
-    async fn acquire(&self, found: &Found) -> Result<Lease, CacheError> {
-        let _check = CheckRegistered { mesh: self, found };
-        self.cache.acquire(&found.id, &found.spec).await
-    }
-
-    /// Runs one change of the registry, and makes readers, cache and transitions follow before anyone else writes.
-    fn change<T>(&self, change: impl FnOnce(&mut Registry, &mut Vec<Change>) -> T) -> T {
-        let mut state = self.state.lock();
-        let mut changes = Vec::new();
-        let result = change(&mut state.registry, &mut changes);
-        for change in &changes {
-            self.view.apply(change);
-            match change {
-                Change::Model(id, None) => {
-                    self.cache.remove(id);
-                    self.metrics.set_managed(state.registry.models());
-                }
-                Change::Model(_, Some(_)) => self.metrics.set_managed(state.registry.models()),
-                Change::VModel(id, record) => self.drive(&mut state.drivers, id, record.as_deref()),
-            }
-        }
-        result
-    }
-
-    /// Starts to load a model that is registered as it was found. Under the lock of the registry, so that a load
-    /// never comes after the removal of its model.
-    fn load(&self, found: &Found, last_used: Option<u64>) -> Result<(), CacheError> {
-        let state = self.state.lock();
-        if state
-            .registry
-            .model(&found.id)
-            .is_none_or(|model| !Arc::ptr_eq(&model.spec, &found.spec))
-        {
-            return Err(CacheError::Removed {
-                id: found.id.to_string(),
-            });
-        }
-        self.cache.ensure(&found.id, &found.spec, last_used)
+    /// Between half of `most` and `most`.
+    fn jitter(&self, most: Duration) -> Duration {
+        most / 2 + most.mul_f64(self.chance.lock().unit() / 2.0)
     }
 }
 
@@ -287,30 +276,6 @@ impl fmt::Debug for Mesh {
         f.debug_struct("Mesh")
             .field("options", &self.options)
             .finish_non_exhaustive()
-    }
-}
-
-/// A request resolves a name, and then asks for a load: when the model is removed, or removed and registered with
-/// other attributes, in between, the load must not stay. Runs also when the request is dropped.
-struct CheckRegistered<'a> {
-    mesh: &'a Mesh,
-    found: &'a Found,
-}
-
-impl Drop for CheckRegistered<'_> {
-    fn drop(&mut self) {
-        let Self { mesh, found } = self;
-        if mesh.view.is_registered(found) {
-            return;
-        }
-        let state = mesh.state.lock();
-        if state
-            .registry
-            .model(&found.id)
-            .is_none_or(|model| !Arc::ptr_eq(&model.spec, &found.spec))
-        {
-            mesh.cache.remove(&found.id);
-        }
     }
 }
 

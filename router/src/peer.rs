@@ -11,7 +11,6 @@ mod budget;
 mod busy;
 mod client;
 mod health;
-mod ids;
 mod link;
 mod refusal;
 mod service;
@@ -21,12 +20,12 @@ pub(crate) mod wire;
 pub use self::{
     busy::Busy,
     client::PeerError,
-    ids::{InstanceId, Ix, PeerLoad},
     link::{InFlight, Peer},
     refusal::Refusal,
     service::{PeerService, service},
     table::{PeerOptions, Peers},
 };
+pub use crate::core::fleet::{InstanceId, Ix, PeerLoad};
 
 /// Milliseconds since the epoch.
 fn now_ms() -> u64 {

@@ -1,7 +1,11 @@
 //! Puts the parts of a router together: listeners first, so that a port that is taken is known before anything else
 //! is done; then the runtime; then traffic.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{Arc, Weak},
+};
 
 use api::names::methods;
 use http::HeaderMap;
@@ -15,13 +19,14 @@ use crate::{
     chunks::Chunks,
     listen::{self, ListenOptions, Tls},
     local, management,
-    mesh::{Mesh, MeshOptions, hop::Routes},
+    mesh::{Answers, Mesh, MeshOptions, Mirror, hop::Routes},
     metrics::Metrics,
     peer::{self, PeerService, Peers},
     plane::{LocalServices, Plane, PlaneOptions},
     rest,
     rules::Rules,
     runtime::Runtime,
+    store::Store,
     upstream::{Upstream, local_service},
 };
 
@@ -140,6 +145,7 @@ impl Listeners {
         let drained = drain.finished().await;
         tracing::info!(?drained, "calls have ended");
         let deadline = drain.deadline().unwrap_or_else(tokio::time::Instant::now);
+        plane.mesh().depart().await;
         plane.mesh().cache().shutdown(deadline).await;
         servers.shutdown().await;
     }
@@ -177,17 +183,19 @@ pub struct Setup {
     pub upstream: Upstream,
     /// Limits of the cache.
     pub cache: CacheOptions,
+    /// Where models and vmodels are registered.
+    pub store: Arc<dyn Store>,
     /// Limits of the registry.
     pub mesh: MeshOptions,
     /// Limits of the data plane.
     pub plane: PlaneOptions,
     /// How ids are found in messages.
     pub rules: Rules,
-    /// The mesh that this router is part of; `None` = it is alone.
+    /// Instead of what the mesh would do; `None` = as the mesh says.
     pub peers: Option<PeerSetup>,
 }
 
-/// What a router needs to be one of several.
+/// Other ways of a router that is one of several than those of its mesh.
 #[derive(Debug)]
 pub struct PeerSetup {
     /// The others.
@@ -213,13 +221,25 @@ impl Router {
             runtime,
             upstream,
             cache,
+            store,
             mesh,
             plane,
             rules,
             peers,
         } = setup;
         let cache = Cache::start(runtime, cache, metrics.clone()).await?;
-        let mesh = Mesh::new(cache, mesh, metrics.clone());
+        let others = mesh.cluster.as_ref().map(|cluster| cluster.peers.clone());
+        let mesh = Mesh::new(cache, store, mesh, metrics.clone());
+        readiness.set_unready("reading the registry");
+        mesh.synced().await;
+        let peers = peers.or_else(|| {
+            others.map(|peers| PeerSetup {
+                peers,
+                routes: None,
+                service: Answers::new(mesh.clone()),
+            })
+        });
+        let mesh_handle = mesh.clone();
         let (health, health_service) = tonic_health::server::health_reporter();
         let routes = Services::new(health_service)
             .add_service(management::service(mesh.clone()))
@@ -259,6 +279,7 @@ impl Router {
                 .await;
         }
         readiness.set_ready();
+        tokio::spawn(follow_mirror(Arc::downgrade(&mesh_handle), readiness.clone()));
         Ok(Self {
             plane,
             health,
@@ -274,6 +295,23 @@ impl Router {
     /// The data plane.
     pub fn plane(&self) -> &Arc<Plane> {
         &self.plane
+    }
+}
+
+/// A router whose registry may be out of date says so, until it is not.
+async fn follow_mirror(mesh: Weak<Mesh>, readiness: Readiness) {
+    let Some(mut mirror) = mesh.upgrade().map(|mesh| mesh.mirror()) else {
+        return;
+    };
+    while mirror.changed().await.is_ok() {
+        let now = mirror.borrow_and_update().clone();
+        match now {
+            Mirror::Stale(error) => {
+                readiness.set_unready(format!("the registry may be out of date: {error}"))
+            }
+            Mirror::Live if mesh.upgrade().is_some_and(|mesh| !mesh.is_leaving()) => readiness.set_ready(),
+            Mirror::Live | Mirror::Syncing => {}
+        }
     }
 }
 

@@ -28,6 +28,7 @@ use router::{
     rest::RestOptions,
     rules::Rules,
     server::{Listeners, Router, Setup},
+    store::memory::Memory,
     upstream::{Upstream, local_service},
 };
 use serde::Serialize;
@@ -193,6 +194,7 @@ async fn start_router(
         upstream: Upstream::Local(local_service(inference_service(onnx.clone()))),
         runtime: Arc::new(InProcess::new(onnx, loads, models)),
         cache: CacheOptions::default(),
+        store: Arc::new(Memory::new()),
         mesh: MeshOptions::default(),
         plane: PlaneOptions {
             message_limit: MAX_MESSAGE,

@@ -4,26 +4,33 @@
 //! reader's view (or a store) has to follow, in an order in which no vmodel ever points to a model that the reader
 //! does not know.
 //!
+//! It need not hold everything: a router fills it with the records that one operation is about ([`Registry::adopt_model`],
+//! [`Registry::adopt_vmodel`]), as the store has them, and writes back what the operation changed.
+//!
 //! The references of a model are never counted up and down by hand: an operation replaces a vmodel's record, and
 //! `Registry::repoint` derives from the old and the new record which models gained and lost one.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    ops::Bound,
     sync::Arc,
 };
 
 use crate::model::{ModelId, ModelSpec};
 
+mod adopt;
+mod copies;
 mod error;
 mod record;
 #[cfg(test)]
 mod tests;
 mod vmodels;
+mod weights;
 
+pub use copies::{LoadFailure, Placed, Wish};
 pub use error::{RegistryError, Wanted};
-pub use record::{ModelRecord, VModelId, VModelRecord, check_name, check_spec};
+pub use record::{Former, ModelRecord, VModelId, VModelRecord, Weight, check_name, check_spec};
 pub use vmodels::{Presence, SetVModel, VModelSet};
+pub use weights::SetWeights;
 
 /// How old a model that is registered for immediate loading counts as: behind what is in use, before the rest.
 const AGE_WHEN_LOADED: u64 = 3_600_000;
@@ -70,17 +77,6 @@ pub struct Registered {
     pub last_used: u64,
 }
 
-/// One model in a listing.
-#[derive(Clone, Debug)]
-pub struct Listed {
-    /// Id of the model.
-    pub id: ModelId,
-    /// Its record.
-    pub record: Arc<ModelRecord>,
-    /// First vmodel that serves it.
-    pub vmodel: Option<VModelId>,
-}
-
 /// Models, vmodels, and who points to whom.
 #[derive(Debug)]
 pub struct Registry {
@@ -89,9 +85,9 @@ pub struct Registry {
     /// Pairs of a model and a vmodel that points to it, beyond the one in the model's record. `refs` counts both.
     more_pointers: BTreeSet<(ModelId, VModelId)>,
     limits: Limits,
+    /// Models and vmodels that exist and are not in here.
+    elsewhere: (usize, usize),
     default_owner: Box<str>,
-    /// Number of the last transition, to tell a transition from the one that replaced it.
-    transitions: u64,
 }
 
 impl Registry {
@@ -102,8 +98,8 @@ impl Registry {
             vmodels: BTreeMap::new(),
             more_pointers: BTreeSet::new(),
             limits,
+            elsewhere: (0, 0),
             default_owner: default_owner.into(),
-            transitions: 0,
         }
     }
 
@@ -173,10 +169,15 @@ impl Registry {
         let stale = self
             .models
             .get(id)
-            .is_some_and(|r| last_used > r.last_used.saturating_add(LAST_USED_STEP));
+            .is_some_and(|record| Self::is_news(record.last_used, last_used));
         if stale {
             self.set_last_used(id, last_used, changes);
         }
+    }
+
+    /// Whether a use is so much newer than the known one that it is worth a write.
+    pub fn is_news(known: u64, last_used: u64) -> bool {
+        last_used > known.saturating_add(LAST_USED_STEP)
     }
 
     /// Removes a model; an unknown one is fine, one that a vmodel points to is not.
@@ -196,47 +197,6 @@ impl Registry {
         Ok(())
     }
 
-    /// At most `limit` models with an id after `after`, in order of id.
-    pub fn list(&self, after: &str, limit: usize) -> Vec<Listed> {
-        // An empty `after` excludes nothing: no id is empty.
-        self.models
-            .range::<str, _>((Bound::Excluded(after), Bound::Unbounded))
-            .take(limit)
-            .map(|(id, record)| Listed {
-                id: id.clone(),
-                record: Arc::clone(record),
-                vmodel: self.server_of(id, record),
-            })
-            .collect()
-    }
-
-    /// At most `limit` ids of vmodels after `after`, in order.
-    pub fn list_vmodels(&self, after: &str, limit: usize) -> Vec<VModelId> {
-        let after = (Bound::Excluded(after), Bound::Unbounded);
-        self.vmodels
-            .range::<str, _>(after)
-            .take(limit)
-            .map(|(id, _)| id.clone())
-            .collect()
-    }
-
-    /// First vmodel that serves this model now.
-    fn server_of(&self, id: &ModelId, record: &ModelRecord) -> Option<VModelId> {
-        let serves = |vmodel: &&VModelId| {
-            self.vmodels
-                .get(*vmodel)
-                .is_some_and(|record| record.active == *id)
-        };
-        let more = (record.refs > 1).then(|| self.more_pointers_to(id));
-        record
-            .pointer
-            .iter()
-            .chain(more.into_iter().flatten())
-            .filter(serves)
-            .min()
-            .cloned()
-    }
-
     fn more_pointers_to(&self, id: &ModelId) -> impl Iterator<Item = &VModelId> {
         self.more_pointers
             .range((id.clone(), VModelId::from(""))..)
@@ -250,7 +210,7 @@ impl Registry {
         record: ModelRecord,
         changes: &mut Vec<Change>,
     ) -> Result<Arc<ModelRecord>, RegistryError> {
-        if self.models.len() >= self.limits.max_models {
+        if self.models.len() + self.elsewhere.0 >= self.limits.max_models {
             return Err(RegistryError::Full {
                 what: "models",
                 max: self.limits.max_models,

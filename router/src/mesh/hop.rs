@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use futures::future::BoxFuture;
 use tonic::Status;
 
-use super::{Kind, Mesh, TryEnter};
+use super::Kind;
 use crate::{
     cache::Lease,
     model::ModelId,
@@ -184,28 +184,4 @@ pub trait Routes: Send + Sync + fmt::Debug {
         kind: Kind,
         hop: &'a mut Hop,
     ) -> BoxFuture<'a, Result<Route, Status>>;
-}
-
-impl Routes for Mesh {
-    fn try_enter(&self, name: &str, kind: Kind, _: &Hop) -> TryRoute {
-        match Mesh::try_enter(self, name, kind) {
-            TryEnter::Ready(lease) => TryRoute::Ready(Route::Here(lease)),
-            TryEnter::Cold(_) => TryRoute::Cold,
-            TryEnter::NotFound => TryRoute::NotFound,
-        }
-    }
-
-    fn enter<'a>(
-        &'a self,
-        name: &'a str,
-        kind: Kind,
-        hop: &'a mut Hop,
-    ) -> BoxFuture<'a, Result<Route, Status>> {
-        Box::pin(async move {
-            if hop.origin == Origin::Hit && !matches!(Mesh::try_enter(self, name, kind), TryEnter::Ready(_)) {
-                return Err(Refusal::NotHere.status("there is no copy here"));
-            }
-            Mesh::enter(self, name, kind).await.map(Route::Here)
-        })
-    }
 }

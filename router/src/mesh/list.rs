@@ -4,11 +4,11 @@ use api::mesh_v1::Model;
 
 use crate::{
     cache::CopyState,
-    core::registry::{Listed, VModelId},
+    core::registry::VModelId,
     model::{ModelId, version_prefix},
 };
 
-use super::Mesh;
+use super::{Mesh, view::Entry};
 
 /// Models in one page, at most.
 pub(crate) const MAX_PAGE: usize = 1_000;
@@ -16,61 +16,97 @@ pub(crate) const MAX_PAGE: usize = 1_000;
 impl Mesh {
     /// At most `limit` models (and at most [`MAX_PAGE`]) with an id after `after`, in order of id.
     pub fn list(&self, after: &str, limit: usize) -> Vec<Model> {
-        let page = self.state.lock().registry.list(after, limit.min(MAX_PAGE));
-        page.into_iter().map(|listed| self.describe(listed)).collect()
+        self.page(after, limit)
+            .into_iter()
+            .filter_map(|(id, vmodel)| self.describe(&id, vmodel))
+            .collect()
     }
 
     /// At most `limit` names of vmodels after `after`, in order.
     pub(crate) fn list_vmodels(&self, after: &str, limit: usize) -> Vec<VModelId> {
-        self.state
-            .lock()
-            .registry
-            .list_vmodels(after, limit.min(MAX_PAGE))
+        self.state.lock().books.vmodels_after(after, limit.min(MAX_PAGE))
     }
 
     /// The models in a page of at most `limit` that no vmodel serves, in order of id, and where the page ends.
     pub(crate) fn list_unnamed(&self, after: &str, limit: usize) -> (Vec<ModelId>, Option<ModelId>) {
-        let page = self.state.lock().registry.list(after, limit.min(MAX_PAGE));
-        let last = page.last().map(|listed| listed.id.clone());
-        (
-            page.into_iter()
-                .filter(|listed| listed.vmodel.is_none())
-                .map(|listed| listed.id)
-                .collect(),
-            last,
-        )
+        let page = self.page(after, limit);
+        let last = page.last().map(|(id, _)| id.clone());
+        let unnamed = page.into_iter().filter(|(_, vmodel)| vmodel.is_none());
+        (unnamed.map(|(id, _)| id).collect(), last)
     }
 
     /// Names of the versions of `name` that are registered by names of their own; at most [`MAX_PAGE`] vmodels and
     /// as many models.
     pub(crate) fn versions(&self, name: &str) -> Vec<String> {
         let prefix = version_prefix(name);
-        let state = self.state.lock();
-        let vmodels = state.registry.list_vmodels(&prefix, MAX_PAGE);
-        let models = state.registry.list(&prefix, MAX_PAGE);
-        let vmodels = vmodels
-            .iter()
-            .map(VModelId::as_str)
-            .take_while(|id| id.starts_with(&prefix));
-        let models = models
-            .iter()
-            .map(|listed| listed.id.as_str())
-            .take_while(|id| id.starts_with(&prefix));
-        vmodels.chain(models).map(str::to_owned).collect()
+        let (vmodels, models) = {
+            let state = self.state.lock();
+            (
+                state.books.vmodels_after(&prefix, MAX_PAGE),
+                state.books.models_after(&prefix, MAX_PAGE),
+            )
+        };
+        let vmodels = vmodels.iter().map(VModelId::as_str);
+        let models = models.iter().map(ModelId::as_str);
+        vmodels
+            .take_while(|id| id.starts_with(&prefix))
+            .chain(models.take_while(|id| id.starts_with(&prefix)))
+            .map(str::to_owned)
+            .collect()
     }
 
     /// Some version of this name is registered by a name of its own.
     pub(crate) fn has_versions(&self, name: &str) -> bool {
         let prefix = version_prefix(name);
         let state = self.state.lock();
-        let vmodel = state.registry.list_vmodels(&prefix, 1).pop();
-        let model = state.registry.list(&prefix, 1).pop();
-        vmodel.is_some_and(|id| id.starts_with(&prefix)) || model.is_some_and(|m| m.id.starts_with(&prefix))
+        let vmodel = state.books.vmodels_after(&prefix, 1).pop();
+        let model = state.books.models_after(&prefix, 1).pop();
+        vmodel.is_some_and(|id| id.starts_with(&prefix)) || model.is_some_and(|id| id.starts_with(&prefix))
     }
 
-    fn describe(&self, listed: Listed) -> Model {
-        let Listed { id, record, vmodel } = listed;
-        let copy = self.cache.copy(&id);
+    /// Ids of models, and the first vmodel that each serves.
+    fn page(&self, after: &str, limit: usize) -> Vec<(ModelId, Option<VModelId>)> {
+        let state = self.state.lock();
+        let ids = state.books.models_after(after, limit.min(MAX_PAGE));
+        ids.into_iter()
+            .map(|id| {
+                let vmodel = state.books.served(&id).cloned();
+                (id, vmodel)
+            })
+            .collect()
+    }
+
+    /// What the record says of copies on all instances.
+    fn describe_among(&self, entry: &Entry) -> Model {
+        let (copies, failures) = self.show_copies(entry);
+        let model = entry.model();
+        let kind = model.kind;
+        Model {
+            copies,
+            failures,
+            min_copies: model.min,
+            max_copies: model.max,
+            pinned: model.pinned.iter().map(|pin| pin.as_str().to_owned()).collect(),
+            last_size_bytes: model.size.unwrap_or(0),
+            last_used_ms: model.last_used_ms,
+            assumed_load_ms: self
+                .cluster
+                .as_ref()
+                .map_or(0, |cluster| cluster.assumed_load_ms(kind)),
+            ..Model::default()
+        }
+    }
+
+    /// One model; `None` = there is none.
+    pub(super) fn show_model(&self, id: &ModelId) -> Option<Model> {
+        let vmodel = self.state.lock().books.served(id).cloned();
+        self.describe(id, vmodel)
+    }
+
+    /// `None` when it was removed in the meantime.
+    fn describe(&self, id: &ModelId, vmodel: Option<VModelId>) -> Option<Model> {
+        let entry = self.view.entry(id)?;
+        let copy = self.cache.copy(id);
         // What keeps a name from moving on is of interest where the name is shown.
         let stuck = vmodel
             .as_ref()
@@ -79,12 +115,14 @@ impl Mesh {
             name: vmodel.map_or_else(|| id.to_string(), |vmodel| vmodel.to_string()),
             model_id: id.to_string(),
             state: "NOT_LOADED".to_owned(),
-            r#type: record.spec.kind.clone(),
-            path: record.spec.path.clone(),
+            r#type: entry.spec.kind.clone(),
+            path: entry.spec.path.clone(),
             error: stuck.map_or_else(String::new, |error| format!("stays with this model: {error}")),
-            ..Model::default()
+            ..self.describe_among(&entry)
         };
-        let Some(copy) = copy else { return model };
+        let Some(copy) = copy else {
+            return Some(model);
+        };
         let state = match copy.state {
             CopyState::NotLoaded => "NOT_LOADED",
             CopyState::Queued | CopyState::Waiting => "QUEUED",
@@ -93,7 +131,7 @@ impl Mesh {
             CopyState::Unloading => "UNLOADING",
             CopyState::Failed => "LOADING_FAILED",
         };
-        Model {
+        Some(Model {
             state: state.to_owned(),
             size_bytes: copy.size_bytes,
             last_used_ms: copy.last_used_ms,
@@ -101,6 +139,6 @@ impl Mesh {
             evictions: copy.evictions,
             error: copy.failure.map_or(model.error, |failure| failure.message),
             ..model
-        }
+        })
     }
 }

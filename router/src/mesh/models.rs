@@ -1,7 +1,5 @@
 //! Management of models.
 
-use std::sync::Arc;
-
 use api::mmesh::{
     EnsureLoadedRequest, GetStatusRequest, ModelStatusInfo, RegisterModelRequest, UnregisterModelRequest,
     model_status_info::ModelStatus,
@@ -10,11 +8,16 @@ use tonic::Status;
 
 use crate::{
     cache::CacheError,
-    core::registry::{Registration, check_name},
+    core::registry::{Registration, Registry, check_name},
     model::ModelId,
 };
 
-use super::{Found, Kind, Mesh, not_found, now_ms, status};
+use super::{
+    Found, Kind, Mesh,
+    ensure::{NoCopy, Wanted},
+    key::Key,
+    not_found, now_ms, status,
+};
 
 /// A load that failed this long ago is tried again at once when someone asks for it explicitly; before, it waits
 /// for the backoff as everyone else. Keeps a controller that repeats its request from loading in a loop.
@@ -38,32 +41,33 @@ impl Mesh {
             load_now,
             last_used: last_used_time,
         };
-        let registered =
-            self.change(|registry, changes| registry.register(&id, spec, registration, now_ms(), changes))?;
+        let registered = self
+            .change([Key::model(&id)], |registry, changes| {
+                registry.register(&id, spec.clone(), registration, now_ms(), changes)
+            })
+            .await?;
         if registered.created {
             tracing::info!(model = %id, load_now, "model registered");
         }
         if !load_now {
-            return Ok(self.model_status(&id));
+            return Ok(self.model_status(&id).await);
         }
-        let found = Found {
-            id,
-            spec: Arc::clone(&registered.record.spec),
-        };
-        self.load_and_wait(&found, Some(registered.last_used), sync).await
+        match self.view.model(&id) {
+            Some(found) => self.load_and_wait(&found, Some(registered.last_used), sync).await,
+            None => Ok(self.model_status(&id).await),
+        }
     }
 
     /// Removes a model and unloads its copy; an unknown id succeeds.
-    #[expect(
-        clippy::unused_async,
-        reason = "a shared store, and copies elsewhere, are asked over the network"
-    )]
     pub async fn unregister(&self, req: UnregisterModelRequest) -> Result<(), Status> {
         let id = &*req.model_id;
-        let existed = self.change(|registry, changes| {
-            registry.unregister(id, changes)?;
-            Ok::<_, Status>(!changes.is_empty())
-        })?;
+        check_name("modelId", id)?;
+        let existed = self
+            .change([Key::model(id)], |registry, changes| {
+                registry.unregister(id, changes)?;
+                Ok(!changes.is_empty())
+            })
+            .await?;
         if existed {
             tracing::info!(model = %id, "model unregistered");
         }
@@ -71,15 +75,11 @@ impl Mesh {
     }
 
     /// Status of a model. No use of it.
-    #[expect(
-        clippy::unused_async,
-        reason = "a shared store, and copies elsewhere, are asked over the network"
-    )]
     pub async fn status(&self, req: GetStatusRequest) -> Result<ModelStatusInfo, Status> {
         if req.model_id.is_empty() {
             return Err(Status::invalid_argument("must provide non-empty modelId"));
         }
-        Ok(self.model_status(&req.model_id))
+        Ok(self.model_status(&req.model_id).await)
     }
 
     /// Starts to load a registered model, and with `sync` waits for it.
@@ -97,7 +97,7 @@ impl Mesh {
             .ok_or_else(|| not_found(Kind::Model))?;
         let now = now_ms();
         let last_used = (last_used_time != 0).then_some(last_used_time.min(now));
-        self.change(|registry, changes| registry.touch(&found.id, last_used.unwrap_or(now), changes));
+        self.touch(&found.id, last_used.unwrap_or(now)).await?;
         self.load_and_wait(&found, last_used, sync).await
     }
 
@@ -128,11 +128,27 @@ impl Mesh {
         Ok(())
     }
 
-    pub(super) fn model_status(&self, id: &str) -> ModelStatusInfo {
+    /// Notes a use in the record, unless it says nearly the same already.
+    async fn touch(&self, id: &ModelId, last_used: u64) -> Result<(), Status> {
+        let known = self.view.entry(id).map_or(u64::MAX, |entry| entry.last_used);
+        if !Registry::is_news(known, last_used) {
+            return Ok(());
+        }
+        self.change([Key::model(id)], |registry, changes| {
+            registry.touch(id, last_used, changes);
+            Ok(())
+        })
+        .await
+    }
+
+    pub(super) async fn model_status(&self, id: &str) -> ModelStatusInfo {
         if self.resolve(id, Kind::Model).is_none() {
             return status::of(ModelStatus::NotFound);
         }
-        status::model_status(self.cache.copy(id), &self.options.instance_id)
+        match &self.cluster {
+            None => status::model_status(self.cache.copy(id), &self.options.instance_id),
+            Some(cluster) => self.status_among(cluster, id).await,
+        }
     }
 
     /// Starts a load, and with `sync` waits for its end.
@@ -142,17 +158,21 @@ impl Mesh {
         last_used: Option<u64>,
         sync: bool,
     ) -> Result<ModelStatusInfo, Status> {
-        let mut result = self.load(found, last_used);
-        if result.is_ok() && sync {
-            result = self.cache.wait_loaded(&found.id).await;
-        }
-        match result {
-            Err(err) if status::is_load_failure(&err) => Ok(self.failed_status(&found.id, &err)),
-            // Loaded, and gone again; or removed: the status says which.
-            Ok(()) | Err(CacheError::NotLoading { .. } | CacheError::Removed { .. }) => {
-                Ok(self.model_status(&found.id))
+        let wanted = Wanted {
+            last_used,
+            sync,
+            besides: &[],
+            reason: "management",
+        };
+        match self.ensure(found, wanted).await {
+            Err(no_copy) if no_copy.is_load_failure() => {
+                Ok(self.failed_status(&found.id, &no_copy.to_string()).await)
             }
-            Err(err) => Err(err.status()),
+            // Loaded, and gone again; or removed: the status says which.
+            Ok(()) | Err(NoCopy::Here(CacheError::NotLoading { .. } | CacheError::Removed { .. })) => {
+                Ok(self.model_status(&found.id).await)
+            }
+            Err(no_copy) => Err(no_copy.status()),
         }
     }
 
@@ -164,11 +184,11 @@ impl Mesh {
         }
     }
 
-    fn failed_status(&self, id: &ModelId, err: &CacheError) -> ModelStatusInfo {
-        let known = self.model_status(id);
+    async fn failed_status(&self, id: &ModelId, error: &str) -> ModelStatusInfo {
+        let known = self.model_status(id).await;
         match known.status() {
             ModelStatus::LoadingFailed | ModelStatus::NotFound => known,
-            _ => status::failed(&err.to_string(), &self.options.instance_id, now_ms()),
+            _ => status::failed(error, &self.options.instance_id, now_ms()),
         }
     }
 }

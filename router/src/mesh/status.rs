@@ -101,7 +101,10 @@ impl From<RegistryError> for Status {
         let code = match err {
             RegistryError::Empty { .. }
             | RegistryError::TooLong { .. }
-            | RegistryError::ControlCharacter { .. } => Code::InvalidArgument,
+            | RegistryError::ControlCharacter { .. }
+            | RegistryError::Weights { .. }
+            | RegistryError::WeightTwice(_)
+            | RegistryError::Sticky { .. } => Code::InvalidArgument,
             RegistryError::ModelExists { .. } | RegistryError::OtherOwner { .. } => Code::AlreadyExists,
             RegistryError::ModelNotFound(_)
             | RegistryError::TargetNotFound(_)

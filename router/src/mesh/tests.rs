@@ -10,10 +10,11 @@ use tonic::Code;
 use super::{Kind, MeshOptions, TryEnter};
 use crate::cache::CacheOptions;
 
+mod among;
 mod chaos;
 pub(crate) mod fake;
 
-use fake::{Behavior, Fixture, Setup, point, register};
+use fake::{Behavior, Fixture, PATIENCE, Setup, point, register};
 
 impl Fixture {
     fn try_enter(&self, name: &str, kind: Kind) -> String {
@@ -150,7 +151,11 @@ async fn a_load_of_an_earlier_registration_never_serves_the_next() {
         f.runtime.behave("m", None);
     };
     let (entered, ()) = tokio::join!(f.enter("m", Kind::Model), replaced);
-    drop(entered.unwrap());
+    // Whoever waited for the old one may have looked while there was none.
+    if let Err(status) = entered {
+        assert_eq!(status.code(), Code::NotFound);
+    }
+    drop(f.enter("m", Kind::Model).await.unwrap());
     f.runtime
         .until(|state| state.loaded.get("m").is_some_and(|path| path == "new"))
         .await;
@@ -535,11 +540,53 @@ async fn no_request_fails_while_its_vmodel_switches() {
 async fn a_vmodel_caught_between_two_models_is_read_again() {
     let f = Fixture::new().await;
     f.point("v", "a").await;
-    // What a reader sees when the old model is gone from one map before the vmodel has moved in the other.
-    f.mesh
-        .view
-        .apply(&crate::core::registry::Change::Model("a".into(), None));
-    assert_eq!(&*f.mesh.resolve("v", Kind::VModel).unwrap().id, "a");
+    f.register("b").await;
+    // What a reader sees when the old model is gone from one map before the vmodel has moved in the other: it waits for
+    // the mirror to be done.
+    let mirror = f.mesh.state.lock();
+    f.mesh.view.remove_model("a");
+    let mesh = f.mesh.clone();
+    let reader = std::thread::spawn(move || mesh.resolve("v", Kind::VModel).map(|found| found.id));
+    let moved = crate::core::registry::VModelRecord {
+        active: "b".into(),
+        target: "b".into(),
+        ..crate::core::registry::VModelRecord::clone(&f.mesh.view.vmodel("v").unwrap())
+    };
+    f.mesh.view.put_vmodel("v".into(), Arc::new(moved));
+    drop(mirror);
+    assert_eq!(reader.join().unwrap().as_deref(), Some("b"));
+}
+
+#[tokio::test]
+async fn listing_pages_in_order_and_names_what_clients_name() {
+    let f = Fixture::new().await;
+    for id in ["c", "a", "b"] {
+        f.register(id).await;
+    }
+    let existing = |vmodel: &str, target: &str| SetVModelRequest {
+        model_info: None,
+        ..point(vmodel, target)
+    };
+    for (vmodel, target) in [("w", "b"), ("v", "b"), ("x", "a")] {
+        f.mesh.set_vmodel(existing(vmodel, target)).await.unwrap();
+    }
+    drop(f.enter("x", Kind::VModel).await.unwrap());
+    f.runtime.behave("c", Some(Behavior::Hold));
+    // A target that does not serve yet is not what clients of `x` get.
+    f.mesh.set_vmodel(existing("x", "c")).await.unwrap();
+    let list = |after: &str, limit| -> Vec<(String, String)> {
+        let page = f.mesh.list(after, limit);
+        page.into_iter().map(|m| (m.model_id, m.name)).collect()
+    };
+    let row = |id: &str, name: &str| (id.to_owned(), name.to_owned());
+    assert_eq!(list("", 2), [row("a", "x"), row("b", "v")]);
+    assert_eq!(list("b", 2), [row("c", "c")]);
+    assert_eq!(list("c", 2), []);
+    let vmodels = f.mesh.list_vmodels("v", 5);
+    assert_eq!(
+        vmodels.iter().map(|id| id.as_str()).collect::<Vec<_>>(),
+        ["w", "x"]
+    );
 }
 
 #[tokio::test]

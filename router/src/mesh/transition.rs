@@ -3,18 +3,18 @@
 //! They are as many as there are active models with a copy, and those are bounded by the memory of the runtime.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::hash_map::Entry,
     sync::{Arc, Weak},
     time::Duration,
 };
 
-use tokio::{sync::watch, time};
+use tokio::time;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::Status;
 
 use crate::core::registry::{VModelId, VModelRecord};
 
-use super::{Mesh, now_ms};
+use super::{Mesh, State, key::Key, now_ms};
 
 /// Wait before the next try when nobody says how long: the loading queue was full, for example.
 const DEFAULT_RETRY: Duration = Duration::from_secs(5);
@@ -25,64 +25,52 @@ const MIN_RETRY: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(super) struct Driver {
     transition: u64,
-    /// Loads that ended; closed when the transition is over.
-    attempts: watch::Receiver<u64>,
     _task: AbortOnDropHandle<()>,
 }
 
 impl Mesh {
     /// Starts, keeps or ends the task of a vmodel, whichever its record asks for.
-    pub(super) fn drive(
-        &self,
-        drivers: &mut HashMap<VModelId, Driver>,
-        id: &VModelId,
-        record: Option<&VModelRecord>,
-    ) {
-        let Some(record) = record.filter(|record| record.in_transition()) else {
-            drivers.remove(id);
+    pub(super) fn drive(&self, state: &mut State, id: &VModelId, record: Option<&VModelRecord>) {
+        let record = record.filter(|record| record.in_transition() && state.leading);
+        let Some(record) = record else {
+            state.drivers.remove(id);
             return;
         };
-        let start = || {
-            let (sender, attempts) = watch::channel(0);
-            let transition = record.transition();
-            let task = tokio::spawn(run(self.me.clone(), id.clone(), transition, sender));
-            Driver {
-                transition,
-                attempts,
-                _task: AbortOnDropHandle::new(task),
+        let transition = record.transition();
+        match state.drivers.entry(id.clone()) {
+            Entry::Occupied(entry) if entry.get().transition == transition => {}
+            entry => {
+                let task = tokio::spawn(run(self.me.clone(), id.clone(), transition));
+                entry.insert_entry(Driver {
+                    transition,
+                    _task: AbortOnDropHandle::new(task),
+                });
             }
-        };
-        match drivers.entry(id.clone()) {
-            Entry::Vacant(entry) => drop(entry.insert(start())),
-            Entry::Occupied(mut entry) if entry.get().transition != record.transition() => {
-                entry.insert(start());
-            }
-            Entry::Occupied(_) => {}
         }
     }
 
     /// Waits until this transition is over, or its target could not be loaded.
     pub(super) async fn wait_for_transition(&self, id: &VModelId, transition: u64) -> Result<(), Status> {
-        let attempts = {
-            let state = self.state.lock();
-            state
-                .drivers
-                .get(id)
-                .filter(|d| d.transition == transition)
-                .map(|d| d.attempts.clone())
-        };
-        let Some(mut attempts) = attempts else {
-            return Ok(());
+        let mut applied = self.applied.subscribe();
+        let over = async {
+            loop {
+                applied.borrow_and_update();
+                let pending = self.pending(id, transition);
+                if pending.is_none_or(|record| record.failed.is_some()) {
+                    return;
+                }
+                if applied.changed().await.is_err() {
+                    return;
+                }
+            }
         };
         let wait = self.options.transition_wait;
-        match time::timeout(wait, attempts.changed()).await {
-            // Changed or closed: the status tells.
-            Ok(_) => Ok(()),
-            Err(_) => Err(Status::deadline_exceeded(format!(
+        time::timeout(wait, over).await.map_err(|_| {
+            Status::deadline_exceeded(format!(
                 "vmodel {id} did not switch within {}; it goes on",
                 humantime::format_duration(wait)
-            ))),
-        }
+            ))
+        })
     }
 
     /// Loads the target once. `None` when the transition is over, however.
@@ -110,6 +98,22 @@ impl Mesh {
         )
     }
 
+    /// Writes how an attempt ended. False when the vmodel has moved on.
+    async fn note_attempt(
+        &self,
+        id: &VModelId,
+        transition: u64,
+        error: Option<&str>,
+    ) -> Result<bool, Status> {
+        self.change([Key::vmodel(id)], |registry, changes| {
+            Ok(match error {
+                None => registry.finish(id, transition, now_ms(), changes),
+                Some(error) => registry.fail(id, transition, error, changes),
+            })
+        })
+        .await
+    }
+
     fn pending(&self, id: &VModelId, transition: u64) -> Option<Arc<VModelRecord>> {
         self.view
             .vmodel(id)
@@ -132,25 +136,26 @@ impl Mesh {
 }
 
 /// Tries until the target is loaded, or the vmodel has moved on.
-async fn run(mesh: Weak<Mesh>, id: VModelId, transition: u64, attempts: watch::Sender<u64>) {
+async fn run(mesh: Weak<Mesh>, id: VModelId, transition: u64) {
     loop {
         let Some(mesh) = mesh.upgrade() else { return };
-        match mesh.attempt(&id, transition).await {
-            None => return,
-            Some(Ok(())) => {
-                if mesh.change(|registry, changes| registry.finish(&id, transition, changes)) {
-                    tracing::info!(vmodel = %id, "vmodel switched to its target");
-                }
+        let Some(loaded) = mesh.attempt(&id, transition).await else {
+            return;
+        };
+        let error = loaded.err();
+        match mesh.note_attempt(&id, transition, error.as_deref()).await {
+            Ok(false) => return,
+            Ok(true) if error.is_none() => {
+                tracing::info!(vmodel = %id, "vmodel switched to its target");
                 return;
             }
-            Some(Err(error)) => {
-                if !mesh.change(|registry, changes| registry.fail(&id, transition, &error, changes)) {
-                    return;
-                }
+            Ok(true) => {
                 tracing::warn!(vmodel = %id, error, "target of vmodel could not be loaded, its active model keeps serving");
             }
+            Err(status) => {
+                tracing::warn!(vmodel = %id, error = status.message(), "transition of vmodel could not be written");
+            }
         }
-        attempts.send_modify(|attempts| *attempts += 1);
         let wait = mesh.retry_after(&id);
         drop(mesh);
         time::sleep(wait).await;

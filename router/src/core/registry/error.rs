@@ -79,6 +79,27 @@ pub enum RegistryError {
         /// Its owner.
         owner: Box<str>,
     },
+    /// Weights that cannot be.
+    #[error(
+        "weights of {models} models add up to {total}: at most {max} models are allowed, each with 1 to 100, at most 100 together"
+    )]
+    Weights {
+        /// Their sum.
+        total: u32,
+        /// How many there are.
+        models: usize,
+        /// The limit of that.
+        max: usize,
+    },
+    /// A model has two parts of a vmodel's requests.
+    #[error("model {0} is named twice: once in weights is enough, and the active model gets what is left")]
+    WeightTwice(ModelId),
+    /// What keeps a client with one model is no header.
+    #[error("sticky header {header:?} is no valid header name")]
+    Sticky {
+        /// What was given.
+        header: String,
+    },
     /// A limit is reached.
     #[error("the registry holds {max} {what}, which is its limit")]
     Full {

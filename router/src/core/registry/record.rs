@@ -4,7 +4,7 @@ use std::{borrow::Borrow, fmt, ops::Deref, sync::Arc};
 
 use crate::model::{ModelId, ModelSpec};
 
-use super::RegistryError;
+use super::{Placed, RegistryError, Wish};
 
 /// Longest type, in bytes. Real ones are words such as `rt:triton` or `sklearn:1`.
 const MAX_TYPE_LEN: usize = 1024;
@@ -70,16 +70,22 @@ pub struct ModelRecord {
     pub(super) pointer: Option<VModelId>,
     /// It goes when the last vmodel stops pointing to it.
     pub auto_delete: bool,
+    /// Where it is loaded, and where it could not be.
+    pub placed: Placed,
+    /// How many copies there shall be, and where.
+    pub wish: Wish,
 }
 
 impl ModelRecord {
-    pub(super) fn new(spec: ModelSpec, auto_delete: bool, last_used: u64) -> Self {
+    pub(crate) fn new(spec: ModelSpec, auto_delete: bool, last_used: u64) -> Self {
         Self {
             spec: Arc::new(spec),
             last_used,
             refs: 0,
             pointer: None,
             auto_delete,
+            placed: Placed::default(),
+            wish: Wish::default(),
         }
     }
 
@@ -107,8 +113,34 @@ pub struct VModelRecord {
     pub owner: Box<str>,
     /// Why the target could not be loaded; the active model keeps serving.
     pub failed: Option<Arc<str>>,
-    /// Identifies the transition among all that this registry saw.
-    pub(super) transition: u64,
+    /// Identifies the transition among those of this vmodel: each has a larger number than the one before.
+    pub transition: u64,
+    /// Further models that get a part of the requests; the active one gets the rest.
+    pub weights: Box<[Weight]>,
+    /// Request header whose value keeps a client with one of the models; empty = each request is drawn by itself.
+    pub sticky: Box<str>,
+    /// Models that were active before, the last one first.
+    pub history: Box<[Former]>,
+}
+
+/// A part of a vmodel's requests that goes to another model than the active one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Weight {
+    /// The model.
+    pub model: ModelId,
+    /// 1 to 100; of all weights of a vmodel together at most 100.
+    pub percent: u8,
+}
+
+/// A model that a vmodel served before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Former {
+    /// Its id.
+    pub model: ModelId,
+    /// When it was replaced, in milliseconds since the epoch.
+    pub until: u64,
+    /// What it was registered with, so that it can come back when it has gone with its last reference.
+    pub spec: Option<Arc<ModelSpec>>,
 }
 
 impl VModelRecord {
@@ -117,16 +149,30 @@ impl VModelRecord {
         self.active != self.target
     }
 
+    /// The model that gets a request, by a number from 0 to 99 that is drawn for it or stands for its client. Clients keep
+    /// their model while the weights stay, and when one weight grows only those move whom that concerns.
+    pub fn at(&self, draw: u64) -> &ModelId {
+        let mut end = 0;
+        for weight in &self.weights {
+            end += u64::from(weight.percent);
+            if draw < end {
+                return &weight.model;
+            }
+        }
+        &self.active
+    }
+
     /// What [`super::Registry::finish`] and [`super::Registry::fail`] want to be told.
     pub fn transition(&self) -> u64 {
         self.transition
     }
 
-    /// The models it points to, each once.
-    pub(super) fn models(&self) -> impl Iterator<Item = &ModelId> {
-        [Some(&self.active), self.in_transition().then_some(&self.target)]
-            .into_iter()
-            .flatten()
+    /// The models it points to, each once. Former ones are not among them: they may be gone.
+    pub fn models(&self) -> impl Iterator<Item = &ModelId> {
+        let target = self.in_transition().then_some(&self.target);
+        let further = self.weights.iter().map(|weight| &weight.model);
+        let further = further.filter(|model| **model != self.active && **model != self.target);
+        std::iter::once(&self.active).chain(target).chain(further)
     }
 }
 

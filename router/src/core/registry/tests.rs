@@ -336,12 +336,12 @@ fn a_transition_ends_once_or_fails_and_begins_anew() {
     let second = registry.vmodel("v").unwrap().transition();
     assert!(registry.vmodel("v").unwrap().failed.is_none());
     assert!(
-        !registry.finish(&id, first, &mut Vec::new()),
+        !registry.finish(&id, first, NOW, &mut Vec::new()),
         "the first one is over"
     );
-    assert!(registry.finish(&id, second, &mut Vec::new()));
+    assert!(registry.finish(&id, second, NOW, &mut Vec::new()));
     assert_eq!(registry.pointers_of("v"), ("b".into(), "b".into()));
-    assert!(!registry.finish(&id, second, &mut Vec::new()));
+    assert!(!registry.finish(&id, second, NOW, &mut Vec::new()));
     assert!(registry.model("a").is_none());
 }
 
@@ -464,35 +464,6 @@ fn the_default_owner_owns_what_nobody_claims() {
     assert_eq!(&*registry.vmodel("w").unwrap().owner, "me");
 }
 
-#[test]
-fn listing_pages_in_order_and_names_what_clients_name() {
-    let mut registry = registry();
-    for id in ["c", "a", "b"] {
-        registry.add(id, Registration::default()).unwrap();
-    }
-    registry.put(set("w", "b"), absent).unwrap();
-    registry.put(set("v", "b"), absent).unwrap();
-    // A target that does not serve yet is not what clients of `x` get.
-    registry.put(set("x", "a"), loading).unwrap();
-    registry.put(set("x", "c"), loading).unwrap();
-    let list = |after: &str, limit| -> Vec<(String, Option<String>)> {
-        let page = registry.list(after, limit);
-        page.into_iter()
-            .map(|m| (m.id.to_string(), m.vmodel.map(|v| v.to_string())))
-            .collect()
-    };
-    let name = |name: &str| Some(name.to_owned());
-    assert_eq!(list("", 2), [("a".into(), name("x")), ("b".into(), name("v"))]);
-    assert_eq!(list("b", 2), [("c".into(), None)]);
-    assert_eq!(list("c", 2), []);
-    let vmodels: Vec<_> = registry
-        .list_vmodels("v", 5)
-        .into_iter()
-        .map(|id| id.to_string())
-        .collect();
-    assert_eq!(vmodels, ["w", "x"]);
-}
-
 /// Follows changes, and holds what a reader may see to "no pointer without a model".
 #[derive(Default)]
 struct View {
@@ -600,7 +571,7 @@ fn run(registry: &mut Registry, op: Op, changes: &mut Vec<Change>) -> bool {
             .is_ok(),
         Op::Finish(n, age) => {
             let transition = transition(registry, &vmodel(n), age);
-            registry.finish(&vmodel(n), transition, changes)
+            registry.finish(&vmodel(n), transition, NOW, changes)
         }
         Op::Fail(n, age) => {
             let transition = transition(registry, &vmodel(n), age);

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use crate::model::{ModelId, ModelSpec};
 
 use super::{
-    Change, ModelRecord, Registration, Registry, RegistryError, VModelId, VModelRecord, check_name,
-    check_spec, error::Wanted, initial_last_used,
+    Change, Former, ModelRecord, Registration, Registry, RegistryError, VModelId, VModelRecord, Weight,
+    check_name, check_spec, error::Wanted, initial_last_used,
 };
 
 /// Whether a model has a copy here.
@@ -84,7 +84,7 @@ impl Registry {
             last_used = active.last_used;
         }
         self.check_target(&set)?;
-        if old.is_none() && self.vmodels.len() >= self.limits.max_vmodels {
+        if old.is_none() && self.vmodels.len() + self.elsewhere.1 >= self.limits.max_vmodels {
             return Err(RegistryError::Full {
                 what: "vmodels",
                 max: self.limits.max_vmodels,
@@ -114,7 +114,10 @@ impl Registry {
                     owner.into()
                 },
                 failed: None,
-                transition: self.transitions,
+                transition: 0,
+                weights: Box::default(),
+                sticky: Box::default(),
+                history: Box::default(),
             };
             let record = self.put_vmodel(&id, record, changes);
             return Ok(VModelSet {
@@ -126,7 +129,7 @@ impl Registry {
         };
         let active_presence = presence(&old.active);
         let switch = force || active_presence == Presence::Absent || presence(&target) == Presence::Loaded;
-        let Some(next) = self.next_record(&old, target, switch) else {
+        let Some(next) = self.next_record(&old, target, switch, now) else {
             return Ok(VModelSet {
                 record: old,
                 begun: false,
@@ -145,7 +148,7 @@ impl Registry {
     }
 
     /// The target of this transition is loaded: it takes over. False when the vmodel has moved on since.
-    pub fn finish(&mut self, id: &VModelId, transition: u64, changes: &mut Vec<Change>) -> bool {
+    pub fn finish(&mut self, id: &VModelId, transition: u64, now: u64, changes: &mut Vec<Change>) -> bool {
         let Some(old) = self.pending(id, transition) else {
             return false;
         };
@@ -154,6 +157,8 @@ impl Registry {
             VModelRecord {
                 active: old.target.clone(),
                 failed: None,
+                weights: without(&old.weights, &old.target),
+                history: self.remember(&old, now),
                 ..old
             },
             changes,
@@ -215,9 +220,14 @@ impl Registry {
         }
     }
 
-    /// What the vmodel becomes; `None` when it is that already. A transition that failed begins anew, one that
-    /// runs goes on.
-    fn next_record(&mut self, old: &VModelRecord, target: ModelId, switch: bool) -> Option<VModelRecord> {
+    /// What the vmodel becomes; `None` when it is that already. A transition that failed begins anew, one that runs goes on.
+    fn next_record(
+        &self,
+        old: &VModelRecord,
+        target: ModelId,
+        switch: bool,
+        now: u64,
+    ) -> Option<VModelRecord> {
         let active = if switch {
             target.clone()
         } else {
@@ -226,15 +236,38 @@ impl Registry {
         if active == old.active && target == old.target && old.failed.is_none() {
             return None;
         }
-        self.transitions += 1;
-        let transition = self.transitions;
+        let history = if active == old.active {
+            old.history.clone()
+        } else {
+            self.remember(old, now)
+        };
         Some(VModelRecord {
+            // Whoever takes over does so with all requests but those that others have.
+            weights: without(&old.weights, &active),
             active,
             target,
             owner: old.owner.clone(),
             failed: None,
-            transition,
+            // The clock makes it differ from those of a vmodel of the same name that was deleted.
+            transition: now.max(old.transition.saturating_add(1)),
+            sticky: old.sticky.clone(),
+            history,
         })
+    }
+
+    /// The history with the active model, which is about to be replaced.
+    fn remember(&self, old: &VModelRecord, now: u64) -> Box<[Former]> {
+        let replaced = Former {
+            model: old.active.clone(),
+            until: now,
+            spec: self
+                .models
+                .get(&old.active)
+                .map(|record| Arc::clone(&record.spec)),
+        };
+        let before = old.history.iter();
+        let before = before.filter(|former| former.model != old.active).cloned();
+        std::iter::once(replaced).chain(before).take(HISTORY).collect()
     }
 
     fn pending(&self, id: &VModelId, transition: u64) -> Option<VModelRecord> {
@@ -243,7 +276,7 @@ impl Registry {
     }
 
     /// Puts a record in the place of the one that the vmodel has.
-    fn put_vmodel(
+    pub(super) fn put_vmodel(
         &mut self,
         id: &VModelId,
         record: VModelRecord,
@@ -310,6 +343,17 @@ impl Registry {
             self.put_model(model, record, changes);
         }
     }
+}
+
+/// Former models that a vmodel remembers: enough to go back a few steps, little in a record that every router holds.
+const HISTORY: usize = 5;
+
+fn without(weights: &[Weight], model: &ModelId) -> Box<[Weight]> {
+    weights
+        .iter()
+        .filter(|weight| weight.model != *model)
+        .cloned()
+        .collect()
 }
 
 fn check_preconditions(set: &SetVModel, old: Option<&VModelRecord>) -> Result<(), RegistryError> {

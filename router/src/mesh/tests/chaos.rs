@@ -156,26 +156,28 @@ async fn enter(mesh: &Mesh, name: &str, kind: Kind, times: u8) -> Result<(), ton
     Ok(())
 }
 
-/// What must hold when nobody writes: readers see what the registry has, and each transition has its driver.
-fn check_books(mesh: &Mesh) {
+/// What must hold when nobody writes: readers see what the store has, and each transition has its driver.
+async fn check_books(mesh: &Mesh) {
+    let keys: Vec<String> = (0..MODELS).map(|n| format!("registry/{}", model(n))).collect();
+    let models = mesh.store.get(&keys).await.unwrap().entries;
+    let keys: Vec<String> = (0..VMODELS).map(|n| format!("vmodels/{}", vmodel(n))).collect();
+    let vmodels = mesh.store.get(&keys).await.unwrap().entries;
     let state = mesh.state.lock();
-    let mut in_transition = 0;
-    for n in 0..MODELS {
-        let found = mesh.view.model(&model(n));
-        let record = state.registry.model(&model(n));
-        assert_eq!(found.is_some(), record.is_some());
-        if let (Some(found), Some(record)) = (found, record) {
-            assert!(Arc::ptr_eq(&found.spec, &record.spec));
-        }
+    for (n, stored) in (0..).zip(models) {
+        let seen = mesh.view.entry(&model(n));
+        assert_eq!(
+            seen.map(|entry| entry.created),
+            stored.map(|entry| entry.created),
+            "model {n}"
+        );
     }
-    for v in 0..VMODELS {
+    let mut in_transition = 0;
+    for (v, stored) in (0..).zip(vmodels) {
         let seen = mesh.view.vmodel(&vmodel(v));
-        let record = state.registry.vmodel(&vmodel(v));
-        assert_eq!(seen.is_some(), record.is_some());
-        if let (Some(seen), Some(record)) = (seen, record) {
-            assert!(Arc::ptr_eq(&seen, record));
-            assert!(state.registry.model(&record.active).is_some());
-            in_transition += usize::from(record.in_transition());
+        assert_eq!(seen.is_some(), stored.is_some());
+        if let Some(seen) = seen {
+            assert!(seen.models().all(|model| mesh.view.model(model).is_some()));
+            in_transition += usize::from(seen.in_transition());
         }
     }
     assert_eq!(state.drivers.len(), in_transition);
@@ -206,7 +208,7 @@ async fn scenario(tasks: Vec<Vec<Op>>) {
     while let Some(result) = running.join_next().await {
         result.unwrap();
     }
-    check_books(&f.mesh);
+    check_books(&f.mesh).await;
     end_transitions(&f.mesh).await;
     check_serving(&f).await;
 
