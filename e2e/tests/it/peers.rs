@@ -241,6 +241,7 @@ impl Node {
             runtime: Arc::new(RemoteRuntime::new(&endpoint)),
             upstream: Upstream::Remote(Pool::new(endpoint, pool)),
             cache: CacheOptions::default(),
+            store: Arc::new(router::store::memory::Memory::new()),
             mesh: MeshOptions::default(),
             plane: PlaneOptions {
                 message_limit: LIMIT,
