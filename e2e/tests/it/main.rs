@@ -15,6 +15,7 @@ mod docs;
 mod eviction;
 mod examples;
 mod hostile_clients;
+mod mesh;
 mod plane;
 mod policies;
 mod request_logs;
