@@ -4,11 +4,12 @@ use std::{env, fs, path::PathBuf};
 
 use prost::Message as _;
 
-const PROTOS: [&str; 4] = [
+const PROTOS: [&str; 5] = [
     "inference/inference.proto",
     "mmesh/model_mesh.proto",
     "mmesh/model_runtime.proto",
     "stowage/mesh.proto",
+    "stowage/peer.proto",
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -27,5 +27,11 @@ pub mod mesh_v1 {
     tonic::include_proto!("stowage.v1");
 }
 
+/// What routers ask each other (`stowage.peer.v1.Peer`), on a port of their own.
+#[allow(missing_docs, clippy::pedantic, unreachable_pub)]
+pub mod peer_v1 {
+    tonic::include_proto!("stowage.peer.v1");
+}
+
 /// Encoded `FileDescriptorSet` of every protobuf here, for gRPC reflection.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

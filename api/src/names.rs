@@ -19,6 +19,8 @@ pub mod ports {
     pub const PRESTOP: u16 = 8090;
     /// Prometheus `/metrics` and the status page.
     pub const METRICS: u16 = 2112;
+    /// Calls between routers.
+    pub const PEER: u16 = 8080;
     /// Model server's V2 gRPC port, as adapters expect it.
     pub const MODEL_SERVER: u16 = 8001;
 }
@@ -43,12 +45,28 @@ pub mod headers {
     pub const INFERENCE_HEADER_CONTENT_LENGTH: &str = "inference-header-content-length";
     /// Request id: echoed by REST, passed on to the model server, and in the logs of requests.
     pub const REQUEST_ID: &str = "x-request-id";
+    /// `safe`: the call may be executed more than once, so a router may repeat it although a copy may have begun it. Ours.
+    pub const RETRY: &str = "stowage-retry";
+    /// Between routers: what the other router may do with a call, `hit` or `load`. Ours, as all that follow.
+    pub const HOP: &str = "stowage-hop";
+    /// Between routers: the instance that sends the call.
+    pub const FROM: &str = "stowage-from";
+    /// Between routers: instances that were tried already, separated by commas.
+    pub const EXCLUDE: &str = "stowage-exclude";
+    /// Between routers: the vmodel that the client asked for, UTF-8 bytes in base64.
+    pub const NAME: &str = "stowage-name";
+    /// Between routers, of a response: why a call was certainly not executed.
+    pub const REFUSED: &str = "stowage-refused";
+    /// Between routers, of a response: calls in flight and calls that wait, separated by a comma.
+    pub const LOAD: &str = "stowage-load";
 }
 
 /// gRPC service names and full method paths.
 pub mod methods {
     /// V2 service.
     pub const INFERENCE_SERVICE: &str = "inference.GRPCInferenceService";
+    /// Between routers, on their own port.
+    pub const PEER_SERVICE: &str = "stowage.peer.v1.Peer";
     /// V2 inference.
     pub const MODEL_INFER: &str = "/inference.GRPCInferenceService/ModelInfer";
     /// V2 streaming inference.

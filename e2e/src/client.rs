@@ -7,7 +7,12 @@ use anyhow::Context;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use h2::{RecvStream, SendStream, client::ResponseFuture};
 use http::{HeaderMap, HeaderValue, Request, StatusCode, Version};
-use tokio::{net::TcpStream, task::JoinHandle, time::timeout};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    task::JoinHandle,
+    time::timeout,
+};
 
 /// How long connecting may take.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -119,6 +124,14 @@ impl Client {
             .with_context(|| format!("connect to {addr}: timed out"))?
             .with_context(|| format!("connect to {addr}"))?;
         socket.set_nodelay(true)?;
+        Self::over(socket, addr, window).await
+    }
+
+    /// A client on a connection that is there already, with TLS for example.
+    pub async fn over<T>(socket: T, addr: SocketAddr, window: u32) -> anyhow::Result<Self>
+    where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
         let (send, connection) = h2::client::Builder::new()
             .initial_window_size(window)
             .initial_connection_window_size(WINDOW)

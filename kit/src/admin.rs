@@ -20,6 +20,8 @@ use tokio::sync::Semaphore;
 use crate::drain::{Drain, Drained};
 pub use readiness::Readiness;
 pub use serve::serve;
+#[cfg(feature = "tls")]
+pub use serve::serve_tls;
 
 /// Scrapes at once. One scraper is usual and two are a migration; each encodes the whole registry.
 const MAX_SCRAPES: usize = 4;

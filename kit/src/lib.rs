@@ -9,3 +9,5 @@ pub mod exit;
 pub mod status;
 pub mod telemetry;
 pub mod threads;
+#[cfg(feature = "tls")]
+pub mod tls;

@@ -12,6 +12,13 @@ use kit::{
     exit::UsageError,
 };
 
+mod cluster;
+mod tls;
+
+pub use self::{
+    cluster::{ClusterArgs, ClusterConfig, StoreConfig},
+    tls::{ClientAuth, PeerTls, TlsArgs, TlsConfig},
+};
 use crate::{
     cache::CacheOptions, listen::ListenOptions, mesh::MeshOptions, plane::PlaneOptions, rest::RestOptions,
     rules::Rules, upstream::Endpoint,
@@ -131,9 +138,17 @@ pub struct Args {
     )]
     pub default_vmodel_owner: String,
 
-    /// Name of this instance in statuses
+    /// Name of this instance, in statuses and among other routers (there its last 12 characters)
     #[arg(long, env = "WKUBE_POD_NAME", default_value = "local", value_name = "NAME")]
     pub instance: String,
+
+    /// TLS.
+    #[command(flatten)]
+    pub tls: TlsArgs,
+
+    /// Other routers.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
 
     /// Worker threads [default: one for each core]
     #[arg(long, env = "STOWAGE_THREADS", value_parser = clap::value_parser!(u16).range(1..=1024), value_name = "N")]
@@ -185,6 +200,8 @@ impl std::fmt::Display for OptionalPort {
 pub struct MetricsSetting {
     /// Port of `/metrics`; `None` = disabled.
     pub port: Option<u16>,
+    /// Over HTTPS.
+    pub https: bool,
     /// Label series with the model.
     pub per_model: bool,
 }
@@ -198,6 +215,7 @@ impl std::str::FromStr for MetricsSetting {
             "disabled" => {
                 return Ok(Self {
                     port: None,
+                    https: false,
                     per_model: false,
                 });
             }
@@ -210,6 +228,8 @@ impl std::str::FromStr for MetricsSetting {
         }
         let mut setting = Self {
             port: Some(api::names::ports::METRICS),
+            // As upstream, which scrapers are set up for.
+            https: cfg!(feature = "tls"),
             per_model: false,
         };
         for part in settings.split(';').filter(|part| !part.is_empty()) {
@@ -225,11 +245,21 @@ impl std::str::FromStr for MetricsSetting {
                         .parse()
                         .map_err(|_| format!("per_model_metrics {value:?} must be true or false"))?;
                 }
+                "scheme" => {
+                    setting.https = match value {
+                        "http" => false,
+                        "https" if cfg!(feature = "tls") => true,
+                        "https" => {
+                            return Err("this program is built without TLS: scheme=http is needed".into());
+                        }
+                        _ => return Err(format!("scheme {value:?} must be https or http")),
+                    };
+                }
                 // Of the JVM, or of how upstream served metrics: nothing to set here.
-                "scheme" | "fq_names" | "mem_detail" | "legacy" => {}
+                "fq_names" | "mem_detail" | "legacy" => {}
                 _ => {
                     return Err(format!(
-                        "unknown setting {key:?}: port and per_model_metrics are known"
+                        "unknown setting {key:?}: port, scheme and per_model_metrics are known"
                     ));
                 }
             }
@@ -254,6 +284,8 @@ pub struct Config {
     pub prestop: SocketAddr,
     /// Metrics address.
     pub metrics: Option<SocketAddr>,
+    /// Metrics over HTTPS, with a certificate made at the start where there is no other.
+    pub metrics_https: bool,
     /// Label series with the model.
     pub per_model_metrics: bool,
     /// Runtime SPI.
@@ -278,6 +310,12 @@ pub struct Config {
     pub rules_path: Option<PathBuf>,
     /// How long a shutdown may take.
     pub grace: Duration,
+    /// TLS; `None` = clear text.
+    pub tls: Option<TlsConfig>,
+    /// Where models are registered.
+    pub store: StoreConfig,
+    /// Other routers; `None` = this one is alone.
+    pub cluster: Option<ClusterConfig>,
 }
 
 impl Args {
@@ -306,6 +344,7 @@ impl Args {
             probes: self.probe_port.0.map(at),
             prestop: at(self.prestop_port),
             metrics: self.metrics.port.map(at),
+            metrics_https: self.metrics.https,
             per_model_metrics: self.metrics.per_model,
             runtime,
             serving,
@@ -327,6 +366,7 @@ impl Args {
             mesh: MeshOptions {
                 instance_id: self.instance.clone(),
                 default_vmodel_owner: self.default_vmodel_owner.clone(),
+                failure_expiry: self.load_failure_expiry,
                 ..MeshOptions::default()
             },
             plane: PlaneOptions {
@@ -339,6 +379,9 @@ impl Args {
             rules,
             rules_path: self.dataplane_config_path.clone(),
             grace: self.shutdown_timeout,
+            tls: self.tls.config()?,
+            store: self.cluster.store()?,
+            cluster: self.cluster.cluster(self.bind, &self.instance)?,
         })
     }
 
@@ -415,6 +458,8 @@ mod tests {
         let read = |text: &str| text.parse::<MetricsSetting>().expect("valid");
         assert_eq!(read("disabled").port, None);
         let set = read("prometheus:port=9000;scheme=http;per_model_metrics=true");
-        assert_eq!((set.port, set.per_model), (Some(9000), true));
+        assert_eq!((set.port, set.per_model, set.https), (Some(9000), true, false));
+        assert_eq!(read("prometheus").https, cfg!(feature = "tls"), "as upstream");
+        assert!("prometheus:scheme=gopher".parse::<MetricsSetting>().is_err());
     }
 }

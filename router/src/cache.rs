@@ -11,7 +11,7 @@ mod start;
 
 use std::{
     fmt,
-    sync::{Arc, Weak},
+    sync::{Arc, OnceLock, Weak},
     time::Duration,
 };
 
@@ -80,6 +80,8 @@ pub struct CopyFailure {
 pub struct CacheUsage {
     /// What the runtime has.
     pub capacity_bytes: u64,
+    /// What of it loaded models may fill, the rest being set aside for loads that come before unloads are done.
+    pub usable_bytes: u64,
     /// Held by loads, loaded models, models on their way out, and lost bytes.
     pub used_bytes: u64,
     /// Held by models that could not be unloaded.
@@ -121,6 +123,11 @@ impl Lease {
     pub fn generation(&self) -> u64 {
         self.gate.generation()
     }
+
+    /// Requests in this copy, with this one.
+    pub fn in_flight(&self) -> u64 {
+        self.gate.in_flight()
+    }
 }
 
 impl Drop for Lease {
@@ -146,6 +153,17 @@ pub struct Cache {
     timer: Arc<Notify>,
     /// Nothing is left to unload.
     idle: Notify,
+    /// Hears of copies that come and go.
+    observer: OnceLock<Arc<dyn CopyObserver>>,
+}
+
+/// Hears that the copy of a model came, went, or failed to load; what it is now, [`Cache::copy`] says.
+pub trait CopyObserver: fmt::Debug + Send + Sync {
+    /// Must be quick: it is called by whoever caused the change.
+    fn changed(&self, id: &ModelId);
+
+    /// A load took so long.
+    fn loaded(&self, id: &ModelId, took_ms: u64);
 }
 
 impl Cache {
@@ -174,6 +192,7 @@ impl Cache {
             core: Mutex::new(Core::new(limits, this.clone())),
             timer: Arc::new(Notify::new()),
             idle: Notify::new(),
+            observer: OnceLock::new(),
         });
         tokio::spawn(drive::watch_deadlines(cache.this.clone(), cache.timer.clone()));
         let watched = cache.this.clone();
@@ -181,6 +200,13 @@ impl Cache {
             .metrics
             .watch_instance(move || watched.upgrade().map(|cache| cache.usage()));
         Ok(cache)
+    }
+
+    /// Has someone hear of copies that come and go; the first one who asks.
+    pub fn observe(&self, observer: Arc<dyn CopyObserver>) {
+        if self.observer.set(observer).is_err() {
+            tracing::warn!("copies are observed by someone else already");
+        }
     }
 
     /// What the runtime said of itself: limits, methods.
@@ -253,6 +279,13 @@ impl Cache {
         self.with_core(|core, now| core.copies.forget(generation, now));
     }
 
+    /// Looks at every copy that serves. Takes no lock; copies that come or go meanwhile may be missed.
+    pub fn each_loaded(&self, mut look: impl FnMut(&Gate)) {
+        for gate in self.serving.pin().values() {
+            look(gate);
+        }
+    }
+
     /// What is known of a model here; `None` = nobody ever asked for it.
     pub fn copy(&self, id: &str) -> Option<CopyStatus> {
         let view = self.core.lock().copies.view(id, self.clock.now_ms())?;
@@ -278,6 +311,7 @@ impl Cache {
         let (totals, at_ms) = (core.copies.totals(), self.clock.now_ms());
         CacheUsage {
             capacity_bytes: self.status.capacity_in_bytes,
+            usable_bytes: core.copies.usable(),
             used_bytes: u64::try_from(totals.used()).unwrap_or(u64::MAX),
             lost_bytes: u64::try_from(totals.lost).unwrap_or(u64::MAX),
             models: core.copies.loaded_count(),

@@ -1,4 +1,4 @@
-//! One call at a model server: its request being sent while its response comes back.
+//! One call at a model server, or at another router: its request being sent while its response comes back.
 
 use std::{
     task::{Context, Poll},
@@ -10,9 +10,9 @@ use http::Request;
 
 use crate::{
     body::RequestBody,
-    cache::Lease,
     edit::Editor,
     failure::Failure,
+    mesh::hop::{Remote, Route},
     upstream::{Call, CallError, Frame, Head, Upstream},
 };
 
@@ -37,7 +37,7 @@ impl From<CallError> for Broken {
     }
 }
 
-/// A call under way. Dropping it cancels it at the server and ends the lease.
+/// A call under way. Dropping it cancels it at the server and ends its stay in the copy, or at the other router.
 ///
 /// Lives in a box from its start: it is handed from one stage of a request to the next, and moving it costs more than
 /// the box.
@@ -47,7 +47,7 @@ pub struct Exchange {
     outgoing: Outgoing,
     /// A frame that was read ahead of its turn.
     ahead: Option<Frame>,
-    lease: Option<Lease>,
+    route: Option<Route>,
     /// What the client called the model; empty until the response has begun.
     name: String,
     started: Instant,
@@ -129,7 +129,7 @@ impl Exchange {
         request: Request<()>,
         body: RequestBody,
         editor: Option<Editor>,
-        lease: Option<Lease>,
+        route: Option<Route>,
     ) -> Result<Box<Self>, Failure> {
         let mut outgoing = Outgoing {
             body,
@@ -149,7 +149,7 @@ impl Exchange {
             call,
             outgoing,
             ahead: None,
-            lease,
+            route,
             name: String::new(),
             started: Instant::now(),
         }))
@@ -197,7 +197,18 @@ impl Exchange {
 
     /// The model that answers; `None` for a service of the router.
     pub fn model(&self) -> Option<&str> {
-        self.lease.as_ref().map(|lease| lease.id().as_str())
+        self.route.as_ref().map(|route| match route {
+            Route::Here(lease) => lease.id().as_str(),
+            Route::There(remote) => remote.model().as_str(),
+        })
+    }
+
+    /// The other router, where it is one that answers.
+    pub fn remote(&self) -> Option<&Remote> {
+        match &self.route {
+            Some(Route::There(remote)) => Some(remote),
+            Some(Route::Here(_)) | None => None,
+        }
     }
 
     /// The vmodel by which the model was asked for; `None` when it was by its own id.
@@ -227,14 +238,14 @@ impl Exchange {
     }
 
     /// Gives up the call, and gives back what is needed to make it again; no body when the request was not kept.
-    pub fn unwind(self: Box<Self>) -> (Option<RequestBody>, Option<Lease>) {
+    pub fn unwind(self: Box<Self>) -> (Option<RequestBody>, Option<Route>) {
         let Self {
             call,
             outgoing: Outgoing { mut body, .. },
-            lease,
+            route,
             ..
         } = *self;
         drop(call);
-        (body.rewind().then_some(body), lease)
+        (body.rewind().then_some(body), route)
     }
 }

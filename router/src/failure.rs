@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use http::{HeaderMap, HeaderValue};
 use tonic::{Code, Status};
 
+use crate::peer::Refusal;
+
 /// Longest `grpc-message` in bytes as sent: with other metadata it must fit the 8 KiB that common clients take.
 const LONGEST_MESSAGE: usize = 4 << 10;
 /// Stands for what was left out of a longer one.
@@ -17,6 +19,8 @@ pub struct Failure {
     pub code: Code,
     /// Text that the client may see.
     pub message: String,
+    /// The call was certainly not executed; for the router that forwarded it.
+    pub refused: Option<Refusal>,
 }
 
 impl Failure {
@@ -25,6 +29,7 @@ impl Failure {
         Self {
             code,
             message: message.into(),
+            refused: None,
         }
     }
 
@@ -55,12 +60,21 @@ impl Failure {
         {
             headers.insert("grpc-message", message);
         }
+        if let Some(refused) = self.refused {
+            headers.insert(
+                api::names::headers::REFUSED,
+                HeaderValue::from_static(refused.as_str()),
+            );
+        }
     }
 }
 
 impl From<Status> for Failure {
     fn from(status: Status) -> Self {
-        Self::new(status.code(), status.message())
+        Self {
+            refused: Refusal::of_status(&status),
+            ..Self::new(status.code(), status.message())
+        }
     }
 }
 

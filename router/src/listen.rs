@@ -1,4 +1,4 @@
-//! Accepts HTTP/2 connections and hands their streams to [`crate::respond`].
+//! Accepts HTTP/2 connections, of clients and of other routers, and hands their streams to [`crate::respond`].
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -6,12 +6,16 @@ use bytes::Bytes;
 use h2::server::Connection;
 use kit::drain::Drain;
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::Semaphore,
     time,
 };
 
-use crate::{failure::Failure, keepalive, plane::Plane, respond};
+mod tls;
+
+pub use self::tls::Tls;
+use crate::{failure::Failure, keepalive, peer::Refusal, plane::Plane, respond};
 
 /// Limits of the gRPC listener.
 #[derive(Clone, Debug)]
@@ -24,6 +28,19 @@ pub struct ListenOptions {
     pub calls: usize,
     /// Largest header list in bytes.
     pub header_list: u32,
+    /// Who calls.
+    pub door: Door,
+    /// Speaks TLS, and nothing else then.
+    pub tls: Option<Tls>,
+}
+
+/// Who calls a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// Clients: anything.
+    Clients,
+    /// Other routers: calls that they forward, and what they ask about copies.
+    Routers,
 }
 
 impl Default for ListenOptions {
@@ -34,6 +51,30 @@ impl Default for ListenOptions {
             streams: 1024,
             calls: 16_384,
             header_list: 16 << 10,
+            door: Door::Clients,
+            tls: None,
+        }
+    }
+}
+
+impl ListenOptions {
+    /// For other routers: each has a few connections, with the calls of all of its clients on them.
+    pub fn for_routers() -> Self {
+        Self {
+            streams: 16_384,
+            // A client's headers and a few more.
+            header_list: 64 << 10,
+            door: Door::Routers,
+            ..Self::default()
+        }
+    }
+
+    /// Receive window of a connection. Requests that a model server does not take yet count against it, a stream's
+    /// window each: between routers so many of them must not hold up the calls of others.
+    fn window(&self) -> u32 {
+        match self.door {
+            Door::Clients => CONNECTION_WINDOW,
+            Door::Routers => 256 * STREAM_WINDOW,
         }
     }
 }
@@ -54,6 +95,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 pub async fn run(listener: TcpListener, plane: Arc<Plane>, options: ListenOptions, drain: Drain) {
     let places = Arc::new(Semaphore::new(options.connections));
     let calls = Arc::new(Semaphore::new(options.calls));
+    if let Some(busy) = plane.busy() {
+        busy.watch(options.calls, calls.clone());
+    }
     let options = Arc::new(options);
     loop {
         let permit = tokio::select! {
@@ -77,7 +121,7 @@ pub async fn run(listener: TcpListener, plane: Arc<Plane>, options: ListenOption
         let guard = drain.guard();
         tokio::spawn(async move {
             let (_permit, _guard) = (permit, guard);
-            if let Err(error) = connection(socket, plane, &options, calls, &drain).await {
+            if let Err(error) = secured(socket, plane, &options, calls, &drain).await {
                 log_end(peer, &error);
             }
         });
@@ -88,7 +132,7 @@ fn log_end(peer: SocketAddr, error: &io::Error) {
     tracing::debug!(%peer, %error, "connection ended");
 }
 
-async fn connection(
+async fn secured(
     socket: TcpStream,
     plane: Arc<Plane>,
     options: &ListenOptions,
@@ -96,10 +140,30 @@ async fn connection(
     drain: &Drain,
 ) -> io::Result<()> {
     socket.set_nodelay(true)?;
+    match &options.tls {
+        None => connection(socket, plane, options, calls, drain).await,
+        Some(tls) => {
+            let socket = tokio::select! {
+                socket = tls.accept(socket) => socket?,
+                () = drain.started() => return Ok(()),
+            };
+            // It is rare, and large.
+            Box::pin(connection(socket, plane, options, calls, drain)).await
+        }
+    }
+}
+
+async fn connection<T: AsyncRead + AsyncWrite + Unpin>(
+    socket: T,
+    plane: Arc<Plane>,
+    options: &ListenOptions,
+    calls: Arc<Semaphore>,
+    drain: &Drain,
+) -> io::Result<()> {
     let mut builder = h2::server::Builder::new();
     builder
         .initial_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_connection_window_size(options.window())
         .max_frame_size(FRAME)
         .max_concurrent_streams(options.streams)
         // A client may give up all of its calls at once: that alone is no attack, and no reason to end the others.
@@ -118,15 +182,16 @@ async fn connection(
         }
     };
     tokio::select! {
-        end = streams(&mut connection, &plane, &calls, drain) => end,
+        end = streams(&mut connection, &plane, options.door, &calls, drain) => end,
         () = dead => Err(io::Error::other("the client does not answer pings")),
     }
 }
 
 /// Starts a task for each stream; returns when the connection has ended.
-async fn streams(
-    connection: &mut Connection<TcpStream, Bytes>,
+async fn streams<T: AsyncRead + AsyncWrite + Unpin>(
+    connection: &mut Connection<T, Bytes>,
     plane: &Arc<Plane>,
+    door: Door,
     calls: &Arc<Semaphore>,
     drain: &Drain,
 ) -> io::Result<()> {
@@ -152,14 +217,15 @@ async fn streams(
             let plane = plane.clone();
             // In a box of its own: tokio moves a task's future more often than a box is worth.
             tokio::spawn(Box::pin(async move {
-                respond::serve(plane, request, respond).await;
+                respond::serve(plane, door, request, respond).await;
                 drop(permit);
             }));
         } else {
-            let failure = Failure::new(
+            let mut failure = Failure::new(
                 tonic::Code::ResourceExhausted,
                 "too many calls at once; try again later",
             );
+            failure.refused = (door == Door::Routers).then_some(Refusal::Overloaded);
             let mut response = http::Response::new(());
             *response.headers_mut() = failure.headers();
             let _ = respond.send_response(response, true);

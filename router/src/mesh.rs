@@ -14,7 +14,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::Instant};
 use tonic::Status;
 
 use crate::{
@@ -28,15 +28,26 @@ use crate::{
     store::Store,
 };
 
+mod among;
+mod answers;
 mod books;
+mod claims;
+mod cluster;
 mod codec;
+mod ensure;
 mod enter;
+pub mod hop;
 mod key;
 mod lead;
+mod leave;
 mod list;
+mod member;
 mod mirror;
 mod models;
+mod reap;
+mod route;
 mod status;
+mod tend;
 #[cfg(test)]
 pub(crate) mod tests;
 mod transition;
@@ -44,11 +55,17 @@ mod view;
 mod vmodels;
 mod write;
 
+pub use answers::Answers;
 use books::Books;
+pub use cluster::ClusterOptions;
+use cluster::{Cluster, Dirty};
 pub(crate) use list::MAX_PAGE;
 pub use mirror::Mirror;
 use transition::Driver;
 use view::View;
+
+/// Setting of the store: requests in a minute that are enough for one copy.
+const SCALEUP_RPM_THRESHOLD: &str = "scaleup_rpm_threshold";
 
 /// What a name is looked up as.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,6 +106,10 @@ pub struct MeshOptions {
     pub transition_load_timeout: Duration,
     /// Longest wait before a failed transition is tried again.
     pub transition_retry: Duration,
+    /// How long a failed load counts.
+    pub failure_expiry: Duration,
+    /// The other instances; `None` = there are none.
+    pub cluster: Option<ClusterOptions>,
 }
 
 impl Default for MeshOptions {
@@ -102,6 +123,8 @@ impl Default for MeshOptions {
             transition_wait: Duration::from_mins(4),
             transition_load_timeout: Duration::from_mins(10),
             transition_retry: Duration::from_mins(15),
+            failure_expiry: Duration::from_mins(15),
+            cluster: None,
         }
     }
 }
@@ -117,9 +140,16 @@ pub struct Mesh {
     /// Revision of the store that the view shows.
     applied: watch::Sender<u64>,
     mirror: watch::Sender<Mirror>,
+    /// Until when the session of the store certainly lives.
+    session: watch::Receiver<Option<Instant>>,
+    /// This instance leads.
+    leading: watch::Sender<bool>,
     /// What `config/` of the store says.
     config: watch::Sender<BTreeMap<String, String>>,
     chance: Mutex<Rng>,
+    /// The others; `None` = this instance is alone, and copies are here or nowhere.
+    cluster: Option<Cluster>,
+    dirty: Arc<Dirty>,
     /// Handed to tasks, which must not keep the mesh alive.
     me: Weak<Mesh>,
 }
@@ -146,8 +176,8 @@ struct Found {
 }
 
 impl Mesh {
-    /// A mesh on top of `cache` that follows `store`, alone: copies are here or nowhere. It is empty until
-    /// [`Mesh::synced`]. Must be called on a tokio runtime.
+    /// A mesh on top of `cache` that follows `store`. It is empty until [`Mesh::synced`]. Must be called on a tokio
+    /// runtime.
     pub fn new(
         cache: Arc<Cache>,
         store: Arc<dyn Store>,
@@ -156,20 +186,44 @@ impl Mesh {
     ) -> Arc<Self> {
         let seed = now_ms() ^ u64::from(std::process::id()) << 40;
         let follower = store.follow("");
+        let mut state = State::default();
+        let this = state.books.names.number(&options.instance_id);
+        let dirty = Arc::new(Dirty::default());
+        let load_timeout = cache.runtime_status().model_loading_timeout_ms;
+        let cluster = options
+            .cluster
+            .clone()
+            .map(|cluster| Cluster::new(cluster, &options.instance_id, this, now_ms(), load_timeout.into()));
+        let session = store.session();
         let mesh = Arc::new_cyclic(|me| Self {
             cache,
             store,
+            session,
+            leading: watch::Sender::new(false),
             options,
             metrics,
             view: View::default(),
-            state: Mutex::new(State::default()),
+            state: Mutex::new(state),
             applied: watch::Sender::new(0),
             mirror: watch::Sender::new(Mirror::Syncing),
             config: watch::Sender::new(BTreeMap::new()),
             chance: Mutex::new(Rng::new(seed)),
+            cluster,
+            dirty,
             me: me.clone(),
         });
         tokio::spawn(mirror::follow(mesh.me.clone(), follower));
+        if mesh.cluster.is_some() {
+            mesh.cache.observe(Arc::new(claims::Observer {
+                dirty: mesh.dirty.clone(),
+                mesh: mesh.me.clone(),
+            }));
+            tokio::spawn(claims::follow_copies(mesh.me.clone(), mesh.dirty.clone()));
+            tokio::spawn(member::publish(mesh.me.clone()));
+            tokio::spawn(lead::stand(mesh.me.clone()));
+            tokio::spawn(tend::tend(mesh.me.clone()));
+            tokio::spawn(reap::reap(mesh.me.clone()));
+        }
         mesh
     }
 
@@ -191,6 +245,9 @@ impl Mesh {
     }
 
     fn configure(&self, name: &str, value: Option<String>) {
+        if let (SCALEUP_RPM_THRESHOLD, Some(cluster)) = (name, &self.cluster) {
+            cluster.set_rpm_threshold(value.as_deref());
+        }
         self.config.send_if_modified(|config| match value {
             Some(value) => config.insert(name.to_owned(), value.clone()) != Some(value),
             None => config.remove(name).is_some(),

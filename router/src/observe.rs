@@ -53,6 +53,8 @@ pub struct Observation {
     request_bytes: u64,
     response_bytes: u64,
     ended: bool,
+    /// The router that the client called counts it.
+    forwarded: bool,
     line: Option<Box<Line>>,
 }
 
@@ -67,8 +69,14 @@ impl Observation {
             request_bytes: 0,
             response_bytes: 0,
             ended: false,
+            forwarded: false,
             line: tracing::enabled!(tracing::Level::DEBUG).then(|| Box::new(Line::of(path, metadata))),
         }
+    }
+
+    /// Another router has forwarded the call: what its client sees is counted there.
+    pub fn is_forwarded(&mut self) {
+        self.forwarded = true;
     }
 
     /// When the call began.
@@ -90,7 +98,9 @@ impl Observation {
                 self.method = self.metrics.method(path);
             }
             self.method = self.metrics.model(&self.method, model, exchange.vmodel());
-            self.invoked = Some(exchange.started());
+            if exchange.remote().is_none() {
+                self.invoked = Some(exchange.started());
+            }
         }
     }
 
@@ -114,12 +124,14 @@ impl Observation {
             return;
         }
         let now = Instant::now();
-        self.method.api_request(
-            code,
-            now.saturating_duration_since(self.started),
-            self.request_bytes,
-            self.response_bytes,
-        );
+        if !self.forwarded {
+            self.method.api_request(
+                code,
+                now.saturating_duration_since(self.started),
+                self.request_bytes,
+                self.response_bytes,
+            );
+        }
         if let Some(invoked) = self.invoked {
             self.method
                 .invoke_model(code, now.saturating_duration_since(invoked));

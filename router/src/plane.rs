@@ -1,9 +1,11 @@
 //! The data plane: brings a call of any method to a loaded copy of its model.
 //!
 //! ```text
-//! classify -> find the model's name (headers, or the first message) -> enter a copy (loads on a miss)
-//!          -> send, ids spliced in -> response
-//!                 '- the runtime forgot the model, or never saw the request: once more, from what was kept
+//! classify -> find the model's name (headers, or the first message) -> find a place (loads on a miss)
+//!          -> here:  send, ids spliced in -> response
+//!          |         '- the runtime forgot the model, or never saw the request: once more, from what was kept
+//!          -> there: send to another router, as it is -> response
+//!                    '- refused, or never sent: another place
 //! ```
 
 use std::{
@@ -25,34 +27,35 @@ use crate::{
     edit::{Editor, Encoding},
     exchange::{Broken, Exchange},
     failure::{self, Failure},
-    mesh::{Mesh, TryEnter},
+    mesh::{
+        Mesh,
+        hop::{Hop, Route, Routes},
+    },
     metrics::Metrics,
+    peer::{Busy, Peers},
     request::{self, Routing},
     rules::{NameKind, Rules},
     upstream::{Frame, Head, LocalService, Upstream},
     wire::path::FieldPath,
 };
 
+mod again;
 mod destination;
+mod forwarded;
 mod many;
+mod place;
 mod status;
 mod unary;
 
+use again::{Attempt, Lost};
 use destination::{Names, Reading};
-use status::{broken_failure, is_lost};
+use status::broken_failure;
 
-/// How often one request is sent: the first time, and again after the runtime forgot the model or refused the stream.
-const ATTEMPTS: u32 = 3;
 /// The runtime's own service, and the one that it had before: the router alone loads and unloads.
 const SPI: [&str; 2] = [
     "/mmesh.ModelRuntime/",
     "/com.ibm.watson.tas.internal.proto.ModelServer/",
 ];
-/// Copies of which a `NOT_FOUND` is known to be the model's own answer.
-const GENUINE: usize = 10_000;
-/// How long that is believed: a runtime may forget such a model too, but a reload for every answer costs too much.
-const GENUINE_FOR: Duration = Duration::from_mins(10);
-
 /// Limits and manners of the data plane.
 #[derive(Clone, Debug)]
 pub struct PlaneOptions {
@@ -81,6 +84,11 @@ pub struct Plane {
     budget: Arc<ReplayBudget>,
     genuine: BoundedMap<u64, Instant>,
     metrics: Metrics,
+    routes: Arc<dyn Routes>,
+    /// The other routers; `None` = this one is alone.
+    peers: Option<Arc<Peers>>,
+    /// What other routers ask of this one.
+    internal: Option<LocalService>,
 }
 
 /// Services that the router answers itself.
@@ -153,27 +161,11 @@ pub enum Reply {
 struct Plan {
     kind: NameKind,
     name: String,
+    /// What the client called the model, where another router has made that the concrete id.
+    asked: Option<String>,
     expect: Option<(FieldPath, String)>,
     encoding: Encoding,
     unary: bool,
-}
-
-/// What changes.
-struct Attempt {
-    parts: Parts,
-    number: u32,
-    /// The copy that is asked.
-    generation: u64,
-    /// That copy was loaded just now, because the one before it was lost.
-    reloaded: bool,
-}
-
-/// Why a call is to be made again.
-enum Lost {
-    /// The runtime does not have the model.
-    Model(Head),
-    /// The call broke off.
-    Call(Broken),
 }
 
 impl Plane {
@@ -190,6 +182,9 @@ impl Plane {
         let budget = ReplayBudget::new(options.replay_budget);
         let rules = ArcSwap::from_pointee(rules);
         Self {
+            routes: mesh.clone(),
+            peers: None,
+            internal: None,
             mesh,
             upstream,
             rules,
@@ -197,8 +192,19 @@ impl Plane {
             local,
             options,
             budget,
-            genuine: BoundedMap::new(GENUINE),
+            genuine: BoundedMap::new(again::GENUINE),
             metrics,
+        }
+    }
+
+    /// One router of several: `internal` answers the others, `routes` knows where calls go.
+    #[must_use]
+    pub fn among(self, peers: Arc<Peers>, internal: LocalService, routes: Arc<dyn Routes>) -> Self {
+        Self {
+            routes,
+            peers: Some(peers),
+            internal: Some(internal),
+            ..self
         }
     }
 
@@ -222,6 +228,11 @@ impl Plane {
         &self.budget
     }
 
+    /// How busy this router is; `None` when there is no other one to be told.
+    pub fn busy(&self) -> Option<&Busy> {
+        self.peers.as_ref().map(|peers| peers.busy())
+    }
+
     /// Takes new extraction rules; calls under way keep theirs.
     pub fn set_rules(&self, rules: Rules) {
         self.rules.store(Arc::new(rules));
@@ -234,9 +245,9 @@ impl Plane {
     pub async fn call(&self, mut incoming: Box<Incoming>) -> Result<Reply, Failure> {
         let path = incoming.parts.uri.path();
         if self.local.serves(path) {
-            return Box::pin(self.call_local(incoming)).await;
+            return Box::pin(self.call_local(&self.local.service, incoming)).await;
         }
-        self.check_method(path)?;
+        check_service(path)?;
         let destination = match self.destination(&mut incoming, Reading::Arrived)? {
             Some(destination) => destination,
             None => Box::pin(self.wait_for_destination(&mut incoming)).await?,
@@ -245,22 +256,24 @@ impl Plane {
             Names::One(name) => name,
             Names::Many(ids) => return Box::pin(self.call_many(incoming, destination.kind, ids)).await,
         };
-        let lease = match self.mesh.try_enter(&name, destination.kind) {
-            TryEnter::Ready(lease) => lease,
-            TryEnter::Cold(_) | TryEnter::NotFound => Box::pin(self.enter(&name, destination.kind)).await?,
-        };
         let plan = Plan {
             kind: destination.kind,
             name,
+            asked: None,
             expect: destination.expect,
             encoding: incoming.routing.encoding,
             unary: destination.unary,
         };
-        self.exchange(incoming, plan, lease).await
+        let mut hop = Hop::of_client(incoming.routing.balanced);
+        let route = match self.try_place(&plan, &hop) {
+            Some(route) => route,
+            None => Box::pin(self.place(&plan, &mut hop)).await?,
+        };
+        self.send(incoming, plan, hop, route).await
     }
 
-    async fn call_local(&self, incoming: Box<Incoming>) -> Result<Reply, Failure> {
-        let upstream = Upstream::Local(self.local.service.clone());
+    async fn call_local(&self, service: &LocalService, incoming: Box<Incoming>) -> Result<Reply, Failure> {
+        let upstream = Upstream::Local(service.clone());
         let Incoming { parts, body, .. } = *incoming;
         let mut exchange = Exchange::start(&upstream, Request::from_parts(parts, ()), body, None, None)?;
         let head = exchange.head().await.map_err(broken_failure)?;
@@ -268,146 +281,87 @@ impl Plane {
         Ok(Reply::Live(head, exchange))
     }
 
+    /// Whether the runtime here serves this method; another one may serve others.
     fn check_method(&self, path: &str) -> Result<(), Failure> {
-        let denied = SPI.iter().any(|service| path.starts_with(service))
-            || self
-                .methods
-                .as_ref()
-                .is_some_and(|methods| !methods.allow_any && !methods.injection.contains_key(path));
-        if denied {
-            let method = path.trim_start_matches('/');
-            let text = format!("{method}: UNIMPLEMENTED: Method not found or not permitted: {method}");
-            return Err(Failure::new(Code::Unimplemented, text));
+        match &self.methods {
+            Some(methods) if !methods.allow_any && !methods.injection.contains_key(path) => {
+                Err(not_permitted(path))
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Sends the request and waits for the response; again where that is safe and promising.
-    async fn exchange(
+    async fn send(
         &self,
         mut incoming: Box<Incoming>,
         mut plan: Plan,
-        lease: Lease,
+        hop: Hop,
+        route: Route,
     ) -> Result<Reply, Failure> {
         incoming.body.pull_arrived()?;
         if incoming.routing.own {
             request::strip(&mut incoming.parts.headers);
         }
-        if let Some(deadline) = incoming.deadline {
-            let left = request::timeout_value(deadline.saturating_duration_since(Instant::now()));
-            incoming.parts.headers.insert("grpc-timeout", left);
-        }
         if incoming.parts.uri.authority().is_none() {
             incoming.parts.uri = uri(incoming.parts.uri.path())?;
         }
-        let Incoming { parts, body, .. } = *incoming;
-        let mut attempt = Box::new(Attempt {
+        let Incoming {
             parts,
-            number: 1,
-            generation: lease.generation(),
-            reloaded: false,
-        });
-        let mut exchange = self.attempt(&attempt.parts, body, &plan, lease)?;
+            body,
+            routing,
+            deadline,
+        } = *incoming;
+        let mut attempt = Box::new(Attempt::new(parts, hop, deadline, routing.retry));
+        let mut exchange = self.attempt(&mut attempt, body, &plan, route)?;
         loop {
-            let broken = match begin(&mut exchange, plan.unary).await {
-                Ok(mut head) => {
-                    if !head.end || !self.seems_lost(&head, &attempt) {
+            // Another router has waited already.
+            let wait = plan.unary && exchange.remote().is_none();
+            let lost = match begin(&mut exchange, wait).await {
+                Ok(mut head) => match self.judge(&mut head, &exchange, &attempt) {
+                    None => {
                         exchange.settle();
-                        exchange.set_name(std::mem::take(&mut plan.name));
-                        if head.end {
-                            self.translate_status(attempt.parts.uri.path(), &mut head.headers);
-                        }
+                        exchange.set_name(
+                            plan.asked
+                                .take()
+                                .unwrap_or_else(|| std::mem::take(&mut plan.name)),
+                        );
                         return Ok(Reply::Live(head, exchange));
                     }
-                    Lost::Model(head)
-                }
+                    Some(why) => why.because_of(head),
+                },
                 Err(broken) => Lost::Call(broken),
             };
-            exchange = Box::pin(self.again(exchange, broken, &plan, &mut attempt)).await?;
+            exchange = Box::pin(self.again(exchange, lost, &plan, &mut attempt)).await?;
         }
     }
 
     fn attempt(
         &self,
-        parts: &Parts,
+        attempt: &mut Attempt,
         body: RequestBody,
         plan: &Plan,
-        lease: Lease,
+        route: Route,
     ) -> Result<Box<Exchange>, Failure> {
-        let mut request = Self::request(parts, &lease);
-        let editor = self.editor(parts.uri.path(), &lease, plan);
+        if let Some(deadline) = attempt.deadline {
+            let left = request::timeout_value(deadline.saturating_duration_since(Instant::now()));
+            attempt.parts.headers.insert("grpc-timeout", left);
+        }
+        let lease = match &route {
+            Route::Here(lease) => lease,
+            Route::There(_) => return self.forward(attempt, body, plan, route),
+        };
+        attempt.generation = lease.generation();
+        let path = attempt.parts.uri.path();
+        self.check_method(path)?;
+        let mut request = copy(&attempt.parts);
+        lease.id_headers().put(request.headers_mut());
+        let editor = self.editor(path, lease, plan);
         if editor.is_some() {
             // Another id makes another length.
             request.headers_mut().remove(http::header::CONTENT_LENGTH);
         }
-        Exchange::start(&self.upstream, request, body, editor, Some(lease))
-    }
-
-    /// The runtime says that it does not have the model, and may well mean it.
-    fn seems_lost(&self, head: &Head, attempt: &Attempt) -> bool {
-        let Some(code) = failure::code(&head.headers).filter(|code| *code != Code::Ok) else {
-            return false;
-        };
-        if !is_lost(code, &failure::message(&head.headers)) {
-            return false;
-        }
-        if attempt.reloaded {
-            // Lost again right after a load: then it is the model's own answer, and no reason to reload.
-            self.genuine.insert(attempt.generation, Instant::now());
-        }
-        let genuine = self.genuine.get(&attempt.generation);
-        attempt.number < ATTEMPTS && genuine.is_none_or(|since| since.elapsed() >= GENUINE_FOR)
-    }
-
-    /// Makes the call once more, or says why not.
-    async fn again(
-        &self,
-        exchange: Box<Exchange>,
-        lost: Lost,
-        plan: &Plan,
-        attempt: &mut Attempt,
-    ) -> Result<Box<Exchange>, Failure> {
-        let again = match &lost {
-            Lost::Model(_) => true,
-            Lost::Call(Broken::Server(error)) => error.is_unsent() && attempt.number < ATTEMPTS,
-            Lost::Call(Broken::Client(_)) => false,
-        };
-        let (body, lease) = if again { exchange.unwind() } else { (None, None) };
-        let lease = match (&lost, lease) {
-            (Lost::Model(_), Some(old)) => {
-                tracing::info!(model = %old.id(), "the runtime no longer has the model; loading it again");
-                // By name: a vmodel may have moved on in the meantime.
-                self.mesh.cache().forget(old);
-                attempt.reloaded = true;
-                let fresh = self.enter(&plan.name, plan.kind).await?;
-                if body.is_none() {
-                    // This request cannot find out whether that helped; the next ones must not reload for ever.
-                    self.genuine.insert(fresh.generation(), Instant::now());
-                }
-                Some(fresh)
-            }
-            (_, lease) => lease,
-        };
-        let (Some(body), Some(lease)) = (body, lease) else {
-            let path = attempt.parts.uri.path();
-            return Err(match lost {
-                Lost::Model(head) => self.translate(path, &head.headers),
-                Lost::Call(broken) => self.broken(path, broken),
-            });
-        };
-        attempt.number += 1;
-        attempt.generation = lease.generation();
-        self.attempt(&attempt.parts, body, plan, lease)
-    }
-
-    fn request(parts: &Parts, lease: &Lease) -> Request<()> {
-        let mut request = Request::new(());
-        *request.method_mut() = parts.method.clone();
-        *request.uri_mut() = parts.uri.clone();
-        *request.version_mut() = http::Version::HTTP_2;
-        *request.headers_mut() = parts.headers.clone();
-        lease.id_headers().put(request.headers_mut());
-        request
+        Exchange::start(&self.upstream, request, body, editor, Some(route))
     }
 
     fn editor(&self, path: &str, lease: &Lease, plan: &Plan) -> Option<Editor> {
@@ -423,15 +377,29 @@ impl Plane {
             self.options.message_limit,
         )
     }
+}
 
-    async fn enter(&self, name: &str, kind: NameKind) -> Result<Lease, Failure> {
-        match self.mesh.try_enter(name, kind) {
-            TryEnter::Ready(lease) => Ok(lease),
-            TryEnter::Cold(_) | TryEnter::NotFound => {
-                self.mesh.enter(name, kind).await.map_err(Failure::from)
-            }
-        }
+/// The runtime's own service is nobody's else.
+fn check_service(path: &str) -> Result<(), Failure> {
+    if SPI.iter().any(|service| path.starts_with(service)) {
+        return Err(not_permitted(path));
     }
+    Ok(())
+}
+
+fn not_permitted(path: &str) -> Failure {
+    let method = path.trim_start_matches('/');
+    let text = format!("{method}: UNIMPLEMENTED: Method not found or not permitted: {method}");
+    Failure::new(Code::Unimplemented, text)
+}
+
+fn copy(parts: &Parts) -> Request<()> {
+    let mut request = Request::new(());
+    *request.method_mut() = parts.method.clone();
+    *request.uri_mut() = parts.uri.clone();
+    *request.version_mut() = http::Version::HTTP_2;
+    *request.headers_mut() = parts.headers.clone();
+    request
 }
 
 /// Waits for the beginning of a response; of a unary one until it is known whether it succeeded.

@@ -44,6 +44,20 @@ pub struct Routing {
     pub is_grpc: bool,
     /// There are headers that must not reach the runtime.
     pub own: bool,
+    /// `mm-balanced: true`: the caller balances over routers itself.
+    pub balanced: bool,
+    /// `stowage-retry`.
+    pub retry: Retry,
+}
+
+/// Whether a call may be repeated that may have been executed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Retry {
+    /// The client does not say so.
+    #[default]
+    Never,
+    /// It does no harm.
+    Safe,
 }
 
 impl Routing {
@@ -55,6 +69,8 @@ impl Routing {
             encoding: Encoding::Identity,
             is_grpc: false,
             own: false,
+            balanced: false,
+            retry: Retry::Never,
         };
         let (mut kind, mut ids, mut legacy) = (None, Vec::new(), None);
         for (name, value) in headers {
@@ -75,6 +91,16 @@ impl Routing {
                 headers::MODEL_ID_BIN => (NameKind::Model, true),
                 headers::VMODEL_ID => (NameKind::VModel, false),
                 headers::VMODEL_ID_BIN => (NameKind::VModel, true),
+                headers::BALANCED => {
+                    routing.own = true;
+                    routing.balanced = is_balanced(value);
+                    continue;
+                }
+                headers::RETRY => {
+                    routing.own = true;
+                    routing.retry = retry(value)?;
+                    continue;
+                }
                 headers::LEGACY_MODEL_ID => {
                     routing.own = true;
                     legacy = Some((name, value));
@@ -141,6 +167,20 @@ fn id(name: &HeaderName, value: &HeaderValue, binary: bool) -> Result<ModelId, F
     Ok(ModelId::from(id))
 }
 
+/// Reads `mm-balanced`; anything but `true` is no.
+pub fn is_balanced(value: &HeaderValue) -> bool {
+    value.as_bytes().eq_ignore_ascii_case(b"true")
+}
+
+/// Reads `stowage-retry`.
+fn retry(value: &HeaderValue) -> Result<Retry, Failure> {
+    match value.as_bytes() {
+        b"safe" => Ok(Retry::Safe),
+        b"never" => Ok(Retry::Never),
+        _ => Err(Failure::invalid("stowage-retry must be \"safe\" or \"never\"")),
+    }
+}
+
 /// Reads `mm-required`.
 pub fn required(headers: &HeaderMap) -> Result<Required, Failure> {
     match headers.get(headers::REQUIRED).map(HeaderValue::as_bytes) {
@@ -189,6 +229,7 @@ pub fn timeout_value(left: Duration) -> HeaderValue {
 /// Headers that are the router's own business, and stay here.
 fn is_own(name: &str) -> bool {
     name.starts_with("mm-")
+        || name.starts_with("stowage-")
         || name == headers::LEGACY_MODEL_ID
         || name == "user-agent"
         || name == "grpc-trace-bin"
@@ -223,6 +264,13 @@ impl IdHeaders {
         Self {
             binary: HeaderValue::from_str(&BASE64_STANDARD_NO_PAD.encode(id)).ok(),
             printable: printable.then(|| HeaderValue::from_str(id).ok()).flatten(),
+        }
+    }
+
+    /// Adds `mm-model-id-bin` alone.
+    pub fn put_binary(&self, headers: &mut HeaderMap) {
+        if let Some(value) = &self.binary {
+            headers.insert(MODEL_ID_BIN, value.clone());
         }
     }
 
@@ -273,6 +321,19 @@ mod tests {
     }
 
     #[test]
+    fn manners_of_the_caller() {
+        let read = |name, value| {
+            Routing::of(&map(&[(name, value)])).map(|routing| (routing.balanced, routing.retry, routing.own))
+        };
+        assert_eq!(read("mm-balanced", "true"), Ok((true, Retry::Never, true)));
+        assert_eq!(read("mm-balanced", "yes"), Ok((false, Retry::Never, true)));
+        assert_eq!(read("stowage-retry", "safe"), Ok((false, Retry::Safe, true)));
+        assert_eq!(read("stowage-retry", "never"), Ok((false, Retry::Never, true)));
+        let failure = read("stowage-retry", "always").expect_err("refused");
+        assert!(failure.message.contains("stowage-retry"), "{}", failure.message);
+    }
+
+    #[test]
     fn bad_ids() {
         let error = |pairs: &[(&'static str, &'static str)]| of(&map(pairs)).expect_err("refused").message;
         assert!(error(&[("mm-model-id", "a"), ("mm-vmodel-id", "b")]).contains("only one of"));
@@ -300,6 +361,7 @@ mod tests {
         let mut headers = map(&[
             ("mm-model-id", "a"),
             ("mm-balanced", "true"),
+            ("stowage-hop", "hit"),
             ("authorization", "x"),
             ("user-agent", "y"),
         ]);

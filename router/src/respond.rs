@@ -2,7 +2,7 @@
 
 use std::{
     future::poll_fn,
-    pin::pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, ready},
 };
@@ -10,13 +10,14 @@ use std::{
 use bytes::Bytes;
 use h2::{RecvStream, SendStream, server::SendResponse};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
-use tokio::time::sleep_until;
+use tokio::time::{Sleep, sleep_until};
 use tonic::Code;
 
 use crate::{
     body::{RequestBody, framing},
     exchange::Exchange,
     failure::{self, Failure},
+    listen::Door,
     observe::Observation,
     plane::{Incoming, Plane, Reply},
     request::Routing,
@@ -36,44 +37,56 @@ enum Interrupted {
 }
 
 /// Answers a stream to its end.
-pub async fn serve(plane: Arc<Plane>, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
+pub async fn serve(
+    plane: Arc<Plane>,
+    door: Door,
+    request: Request<RecvStream>,
+    mut respond: SendResponse<Bytes>,
+) {
     let (parts, stream) = request.into_parts();
     let mut seen = Observation::start(plane.metrics(), parts.uri.path(), &parts.headers);
+    if door == Door::Routers {
+        seen.is_forwarded();
+    }
     let started = seen.started();
     let longest = plane.options().longest_call;
     let routing = match Routing::of(&parts.headers) {
         Ok(_) if parts.method != Method::POST => return refuse(&mut respond, StatusCode::METHOD_NOT_ALLOWED),
         Ok(routing) if !routing.is_grpc => return refuse(&mut respond, StatusCode::UNSUPPORTED_MEDIA_TYPE),
         Ok(routing) => routing,
-        Err(failure) => return end(&mut respond, seen, &failure),
+        Err(failure) => return end(&mut respond, seen, &plane, door, failure),
     };
     let timeout = routing.timeout.unwrap_or(longest).min(longest);
     let deadline = routing.timeout.map(|_| started + timeout);
     let mut timer = pin!(sleep_until((started + timeout).into()));
     let uri = parts.uri.clone();
-    let body = RequestBody::stream(stream, plane.options().message_limit, plane.budget().clone());
-    let outcome = {
-        let mut work = pin!(plane.call(Box::new(Incoming {
-            parts,
-            body,
-            routing,
-            deadline
-        })));
-        poll_fn(|cx| {
-            if let Poll::Ready(outcome) = work.as_mut().poll(cx) {
-                return Poll::Ready(Ok(outcome));
-            }
-            if respond.poll_reset(cx).is_ready() {
-                return Poll::Ready(Err(Interrupted::Gone));
-            }
-            timer.as_mut().poll(cx).map(|()| Err(Interrupted::Late))
-        })
-        .await
+    // Another router has measured what it forwards, and measures the response.
+    let limit = match door {
+        Door::Clients => plane.options().message_limit,
+        Door::Routers => usize::MAX,
+    };
+    let body = RequestBody::stream(stream, limit, plane.budget().clone());
+    let incoming = Box::new(Incoming {
+        parts,
+        body,
+        routing,
+        deadline,
+    });
+    let outcome = match door {
+        Door::Clients => work(plane.call(incoming), &mut respond, timer.as_mut()).await,
+        Door::Routers => {
+            work(
+                Box::pin(plane.call_forwarded(incoming)),
+                &mut respond,
+                timer.as_mut(),
+            )
+            .await
+        }
     };
     let reply = match outcome {
         Ok(Ok(reply)) => reply,
-        Ok(Err(failure)) => return end(&mut respond, seen, &failure),
-        Err(Interrupted::Late) => return end(&mut respond, seen, &late()),
+        Ok(Err(failure)) => return end(&mut respond, seen, &plane, door, failure),
+        Err(Interrupted::Late) => return end(&mut respond, seen, &plane, door, late()),
         Err(Interrupted::Gone) => return seen.end(Code::Cancelled),
     };
     let (head, mut source) = match reply {
@@ -84,7 +97,11 @@ pub async fn serve(plane: Arc<Plane>, request: Request<RecvStream>, mut respond:
         }
         Reply::Ready(headers, message) => (Head { headers, end: false }, Source::Ready(Some(message))),
     };
+    let mut head = head;
     let code = failure::code(&head.headers);
+    if door == Door::Routers {
+        tell_load(&plane, &mut head.headers);
+    }
     let Ok(stream) = respond.send_response(response(head.headers), head.end) else {
         return seen.end(Code::Cancelled);
     };
@@ -95,7 +112,7 @@ pub async fn serve(plane: Arc<Plane>, request: Request<RecvStream>, mut respond:
         stream,
         data: Bytes::new(),
         direct: true,
-        meter: Meter::new(plane.options().message_limit),
+        meter: Meter::new(limit),
         bytes: 0,
     };
     let ended = poll_fn(|cx| {
@@ -123,6 +140,25 @@ pub async fn serve(plane: Arc<Plane>, request: Request<RecvStream>, mut respond:
         }
         Err(Interrupted::Gone) => seen.end(Code::Cancelled),
     }
+}
+
+/// Makes a call up to the beginning of its response, or to the client's patience.
+async fn work(
+    call: impl Future<Output = Result<Reply, Failure>>,
+    respond: &mut SendResponse<Bytes>,
+    mut timer: Pin<&mut Sleep>,
+) -> Result<Result<Reply, Failure>, Interrupted> {
+    let mut call = pin!(call);
+    poll_fn(|cx| {
+        if let Poll::Ready(outcome) = call.as_mut().poll(cx) {
+            return Poll::Ready(Ok(outcome));
+        }
+        if respond.poll_reset(cx).is_ready() {
+            return Poll::Ready(Err(Interrupted::Gone));
+        }
+        timer.as_mut().poll(cx).map(|()| Err(Interrupted::Late))
+    })
+    .await
 }
 
 /// Where the rest of a response comes from.
@@ -171,10 +207,18 @@ impl Relay {
                     self.data = data;
                 }
                 Some(Ok(Frame::Trailers(mut trailers))) => {
-                    plane.translate_status(path, &mut trailers);
+                    if let Source::Live(exchange) = source {
+                        plane.finish(path, exchange, &mut trailers);
+                    }
                     return Poll::Ready(trailers);
                 }
-                Some(Err(broken)) => return Poll::Ready(plane.broken(path, broken).trailers()),
+                Some(Err(broken)) => {
+                    let failure = match source {
+                        Source::Live(exchange) => plane.broken(path, exchange, broken),
+                        Source::Ready(_) => Failure::new(Code::Internal, "the response broke off"),
+                    };
+                    return Poll::Ready(failure.trailers());
+                }
                 None => {
                     let failure = Failure::new(
                         Code::Internal,
@@ -226,7 +270,32 @@ fn response(headers: HeaderMap) -> Response<()> {
     response
 }
 
-fn end(respond: &mut SendResponse<Bytes>, seen: Observation, failure: &Failure) {
+fn end(
+    respond: &mut SendResponse<Bytes>,
+    seen: Observation,
+    plane: &Plane,
+    door: Door,
+    mut failure: Failure,
+) {
     seen.end(failure.code);
-    let _ = respond.send_response(response(failure.headers()), true);
+    let headers = match door {
+        Door::Clients => {
+            failure.refused = None;
+            failure.headers()
+        }
+        Door::Routers => {
+            let mut headers = failure.headers();
+            tell_load(plane, &mut headers);
+            headers
+        }
+    };
+    let _ = respond.send_response(response(headers), true);
+}
+
+/// Another router hears how busy this one is.
+fn tell_load(plane: &Plane, headers: &mut HeaderMap) {
+    let waiting = || plane.mesh().cache().usage().waiting_requests;
+    if let Some(load) = plane.busy().and_then(|busy| busy.header(waiting)) {
+        headers.insert(api::names::headers::LOAD, load);
+    }
 }

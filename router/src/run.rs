@@ -8,25 +8,35 @@ use kit::{
     drain::Drain,
 };
 use prometheus_client::registry::Registry;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::Instant};
 
 use crate::{
-    args::{Args, Config},
+    args::{Args, ClusterConfig, Config, StoreConfig},
+    core::fleet::{Constraints, InstanceId},
+    listen,
+    mesh::{ClusterOptions, Mesh, MeshOptions},
     metrics::{Metrics, MetricsOptions},
-    plane::Plane,
+    peer::{PeerOptions, Peers},
     rules::Rules,
     runtime::RemoteRuntime,
     server::{Listeners, Router, Setup},
-    store::memory::Memory,
-    upstream::{Pool, PoolOptions, Upstream},
+    store::{Store, memory::Memory},
+    tls,
+    upstream::{self, Pool, PoolOptions, Upstream},
 };
 
 /// How long a call waits for a connection to the model server.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Models with series of their own, where that is asked for: what one scrape can still carry.
 const LABELED_MODELS: usize = 1000;
-/// How often the file of the extraction rules is looked at.
-const RULES_INTERVAL: Duration = Duration::from_secs(5);
+/// How often the files of certificates are looked at.
+const CERTIFICATES_INTERVAL: Duration = Duration::from_secs(5);
+/// How often files of settings are looked at.
+const FILES_INTERVAL: Duration = Duration::from_secs(5);
+/// How often this instance looks whether its record is out of date.
+const PUBLISH_INTERVAL: Duration = Duration::from_secs(2);
+/// Longest time that calls have to end once models are handed over.
+const LONGEST_TAIL: Duration = Duration::from_secs(15);
 
 /// Builds the runtime and runs until a signal.
 pub fn main(args: &Args) -> anyhow::Result<()> {
@@ -42,6 +52,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
         probes,
         prestop,
         metrics,
+        metrics_https,
         per_model_metrics,
         runtime,
         serving,
@@ -54,9 +65,16 @@ async fn run(config: Config) -> anyhow::Result<()> {
         rules,
         rules_path,
         grace,
+        tls,
+        store,
+        cluster,
     } = config;
-    let drain = Drain::new(grace);
-    kit::drain::start_on_signal(&drain).context("install signal handlers")?;
+    let tls = tls::Parts::read(tls.as_ref(), metrics.is_some() && metrics_https).context("set up TLS")?;
+    // Two steps: first models are handed over while everything goes on, then calls end.
+    let leaving = Drain::new(grace);
+    let drain = Drain::new(if cluster.is_some() { tail(grace) } else { grace });
+    kit::drain::start_on_signal(&leaving).context("install signal handlers")?;
+    let gone = leaving.guard();
     let readiness = Readiness::new("waiting for the model runtime");
     let listeners = match Listeners::bind(grpc, Some(rest)).await {
         // An old pod spec brings its own REST proxy: its port is taken, and that is fine.
@@ -65,17 +83,23 @@ async fn run(config: Config) -> anyhow::Result<()> {
             Listeners::bind_grpc(grpc).await?
         }
         bound => bound?,
+    }
+    .with_tls(tls.secured.clone());
+    let listeners = match &cluster {
+        Some(cluster) => listeners.with_routers(cluster.listen).await?,
+        None => listeners,
     };
+    tls.follow(CERTIFICATES_INTERVAL, drain.clone());
     let mut registry = Registry::default();
     let max_labeled_models = if per_model_metrics { LABELED_MODELS } else { 0 };
     let counters = Metrics::new(&mut registry, MetricsOptions { max_labeled_models });
     let registry = Arc::new(registry);
     if let Some(addr) = probes {
-        serve_admin(addr, admin::probes(readiness.clone(), drain.clone()), &drain).await?;
+        serve_admin(addr, admin::probes(readiness.clone(), leaving.clone()), &drain).await?;
     }
-    serve_admin(prestop, admin::prestop(drain.clone(), grace * 2), &drain).await?;
+    serve_admin(prestop, admin::prestop(leaving.clone(), grace * 2), &drain).await?;
     if let Some(addr) = metrics {
-        serve_admin(addr, admin::metrics(registry), &drain).await?;
+        serve_metrics(addr, admin::metrics(registry), tls.metrics.clone(), &drain).await?;
     }
     let rest_addr = listeners.rest_addr().map(tracing::field::display);
     tracing::info!(grpc = %listeners.grpc_addr()?, rest = rest_addr, %runtime, %serving, "listening");
@@ -90,21 +114,111 @@ async fn run(config: Config) -> anyhow::Result<()> {
         runtime: Arc::new(RemoteRuntime::new(&runtime)),
         upstream: Upstream::Remote(pool),
         cache,
-        store: Arc::new(Memory::new()),
-        mesh,
+        store: open_store(&store).await?,
+        mesh: mesh_options(mesh, cluster.as_ref(), &listeners, tls.peers.clone()),
         plane,
         rules,
+        peers: None,
     };
     let router = tokio::select! {
         started = Router::start(setup, counters, readiness) => started.context("start the model runtime")?,
-        () = drain.started() => return Ok(()),
+        () = leaving.started() => return Ok(()),
     };
     tracing::info!("ready");
+    tokio::spawn(leave(router.mesh().clone(), leaving.clone(), drain.clone()));
+    if let Some(path) = cluster.and_then(|cluster| cluster.constraints_path) {
+        let mesh = router.mesh().clone();
+        let take = move |text: &str| Constraints::parse(text).map(|new| mesh.set_constraints(new));
+        tokio::spawn(follow_file("type constraints", path.into(), drain.clone(), take));
+    }
     if let Some(path) = rules_path {
-        tokio::spawn(follow_rules(path.into(), router.plane().clone(), drain.clone()));
+        let plane = router.plane().clone();
+        let take = move |text: &str| Rules::from_json(text).map(|new| plane.set_rules(new));
+        tokio::spawn(follow_file(
+            "data plane configuration",
+            path.into(),
+            drain.clone(),
+            take,
+        ));
     }
     listeners.serve(router, listen, rest_options, drain).await;
+    drop(gone);
     Ok(())
+}
+
+/// What of the time for a shutdown is left for calls to end once models are handed over.
+fn tail(grace: Duration) -> Duration {
+    (grace / 4).min(LONGEST_TAIL)
+}
+
+/// Hands models over when the router is told to end, and lets calls end after that.
+async fn leave(mesh: Arc<Mesh>, leaving: Drain, drain: Drain) {
+    leaving.started().await;
+    let deadline = leaving.deadline().unwrap_or_else(Instant::now);
+    mesh.leave(deadline - drain.grace().min(leaving.grace())).await;
+    drain.start();
+}
+
+async fn open_store(config: &StoreConfig) -> anyhow::Result<Arc<dyn Store>> {
+    Ok(match config {
+        StoreConfig::Memory => Arc::new(Memory::new()),
+        StoreConfig::File(path) => {
+            Arc::new(Memory::open(path).with_context(|| format!("open the registry in {}", path.display()))?)
+        }
+        StoreConfig::Etcd { .. } => anyhow::bail!("etcd is not built in"),
+    })
+}
+
+fn mesh_options(
+    options: MeshOptions,
+    cluster: Option<&ClusterConfig>,
+    listeners: &Listeners,
+    tls: Option<upstream::Tls>,
+) -> MeshOptions {
+    let Some(cluster) = cluster else { return options };
+    let ClusterConfig {
+        listen: _,
+        address,
+        instance,
+        location,
+        zone,
+        labels,
+        constraints,
+        constraints_path: _,
+        scaling,
+        proactive,
+        min_churn_age,
+    } = cluster.clone();
+    let port = listeners
+        .routers_addr()
+        .map_or(address.port(), |bound| bound.port());
+    let peers = Peers::new(
+        InstanceId::from(&*instance),
+        PeerOptions {
+            tls,
+            ..PeerOptions::default()
+        },
+    );
+    let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let cluster = ClusterOptions {
+        peers,
+        address: SocketAddr::new(address.ip(), port),
+        location,
+        zone,
+        labels,
+        version: 0,
+        constraints,
+        min_churn_age_ms: min_churn_age.map(ms),
+        failure_expiry_ms: ms(options.failure_expiry),
+        scaling,
+        proactive,
+        publish_every: PUBLISH_INTERVAL,
+    };
+    MeshOptions {
+        instance_id: instance,
+        cluster: Some(cluster),
+        ..options
+    }
 }
 
 async fn serve_admin(addr: SocketAddr, app: axum::Router, drain: &Drain) -> anyhow::Result<()> {
@@ -115,13 +229,37 @@ async fn serve_admin(addr: SocketAddr, app: axum::Router, drain: &Drain) -> anyh
     Ok(())
 }
 
-/// Reads the rules again when the file's content changes; a broken file keeps the rules that are in force.
-async fn follow_rules(path: Arc<Path>, plane: Arc<Plane>, drain: Drain) {
+async fn serve_metrics(
+    addr: SocketAddr,
+    app: axum::Router,
+    tls: Option<listen::Tls>,
+    drain: &Drain,
+) -> anyhow::Result<()> {
+    match tls {
+        #[cfg(feature = "tls")]
+        Some(tls) => {
+            let listener = TcpListener::bind(addr)
+                .await
+                .with_context(|| format!("failed to listen on {addr}"))?;
+            tokio::spawn(admin::serve_tls(listener, app, tls, drain.clone()));
+            Ok(())
+        }
+        _ => serve_admin(addr, app, drain).await,
+    }
+}
+
+/// Reads a file again when its content changes; a broken one keeps what is in force.
+async fn follow_file<E: Into<anyhow::Error>>(
+    what: &'static str,
+    path: Arc<Path>,
+    drain: Drain,
+    take: impl Fn(&str) -> Result<(), E>,
+) {
     let mut current = tokio::fs::read_to_string(&path).await.unwrap_or_default();
     loop {
         tokio::select! {
             () = drain.started() => return,
-            () = tokio::time::sleep(RULES_INTERVAL) => {}
+            () = tokio::time::sleep(FILES_INTERVAL) => {}
         }
         let Ok(text) = tokio::fs::read_to_string(&path).await else {
             continue;
@@ -129,13 +267,11 @@ async fn follow_rules(path: Arc<Path>, plane: Arc<Plane>, drain: Drain) {
         if text == current {
             continue;
         }
-        match Rules::from_json(&text) {
-            Ok(rules) => {
-                plane.set_rules(rules);
-                tracing::info!(path = %path.display(), "data plane configuration read again");
-            }
+        match take(&text) {
+            Ok(()) => tracing::info!(path = %path.display(), what, "read again"),
             Err(error) => {
-                tracing::warn!(path = %path.display(), %error, "data plane configuration not taken");
+                let error = error.into();
+                tracing::warn!(path = %path.display(), what, error = format!("{error:#}"), "not taken");
             }
         }
         current = text;

@@ -1,22 +1,27 @@
 //! Puts the parts of a router together: listeners first, so that a port that is taken is known before anything else
 //! is done; then the runtime; then traffic.
 
-use std::{io, net::SocketAddr, sync::Arc};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{Arc, Weak},
+};
 
 use api::names::methods;
 use http::HeaderMap;
 use kit::{admin::Readiness, drain::Drain};
 use tokio::{net::TcpListener, task::JoinSet};
-use tonic::{Status, service::Routes};
+use tonic::{Status, service::Routes as Services};
 use tonic_health::server::HealthReporter;
 
 use crate::{
     cache::{Cache, CacheOptions, StartError},
     chunks::Chunks,
-    listen::{self, ListenOptions},
+    listen::{self, ListenOptions, Tls},
     local, management,
-    mesh::{Mesh, MeshOptions},
+    mesh::{Answers, Mesh, MeshOptions, Mirror, hop::Routes},
     metrics::Metrics,
+    peer::{self, PeerService, Peers},
     plane::{LocalServices, Plane, PlaneOptions},
     rest,
     rules::Rules,
@@ -41,6 +46,19 @@ const V2_LOCAL: [&str; 7] = [
 pub struct Listeners {
     grpc: TcpListener,
     rest: Option<TcpListener>,
+    routers: Option<TcpListener>,
+    secured: Secured,
+}
+
+/// Which listeners speak TLS; those without a value do not.
+#[derive(Clone, Debug, Default)]
+pub struct Secured {
+    /// gRPC.
+    pub grpc: Option<Tls>,
+    /// REST.
+    pub rest: Option<Tls>,
+    /// Between routers.
+    pub routers: Option<Tls>,
 }
 
 impl Listeners {
@@ -51,7 +69,25 @@ impl Listeners {
             Some(addr) => Some(bind("REST", addr).await?),
             None => None,
         };
-        Ok(Self { grpc, rest })
+        Ok(Self {
+            grpc,
+            rest,
+            routers: None,
+            secured: Secured::default(),
+        })
+    }
+
+    /// Binds an address for other routers too.
+    pub async fn with_routers(mut self, addr: SocketAddr) -> Result<Self, BindError> {
+        self.routers = Some(bind("other routers", addr).await?);
+        Ok(self)
+    }
+
+    /// Has listeners speak TLS.
+    #[must_use]
+    pub fn with_tls(mut self, secured: Secured) -> Self {
+        self.secured = secured;
+        self
     }
 
     /// Serves gRPC alone: what is left to do when the REST port is taken.
@@ -69,6 +105,13 @@ impl Listeners {
         self.rest.as_ref().and_then(|listener| listener.local_addr().ok())
     }
 
+    /// Where other routers are served.
+    pub fn routers_addr(&self) -> Option<SocketAddr> {
+        self.routers
+            .as_ref()
+            .and_then(|listener| listener.local_addr().ok())
+    }
+
     /// Serves until the drain has started and every call has ended, or the drain's deadline.
     pub async fn serve(self, router: Router, listen: ListenOptions, rest: rest::RestOptions, drain: Drain) {
         let Router {
@@ -78,10 +121,23 @@ impl Listeners {
         } = router;
         let mut servers = JoinSet::new();
         let connections = listen.connections;
+        let Secured {
+            grpc: tls,
+            rest: rest_tls,
+            routers: routers_tls,
+        } = self.secured;
+        let listen = ListenOptions { tls, ..listen };
         servers.spawn(listen::run(self.grpc, plane.clone(), listen, drain.clone()));
         if let Some(listener) = self.rest {
             let app = rest::app(Backend(plane.clone()), rest);
-            servers.spawn(rest::serve(listener, app, connections, drain.clone()));
+            servers.spawn(rest::serve(listener, app, connections, rest_tls, drain.clone()));
+        }
+        if let Some(listener) = self.routers {
+            let options = ListenOptions {
+                tls: routers_tls,
+                ..ListenOptions::for_routers()
+            };
+            servers.spawn(listen::run(listener, plane.clone(), options, drain.clone()));
         }
         drain.started().await;
         readiness.set_unready("draining");
@@ -89,6 +145,7 @@ impl Listeners {
         let drained = drain.finished().await;
         tracing::info!(?drained, "calls have ended");
         let deadline = drain.deadline().unwrap_or_else(tokio::time::Instant::now);
+        plane.mesh().depart().await;
         plane.mesh().cache().shutdown(deadline).await;
         servers.shutdown().await;
     }
@@ -134,6 +191,19 @@ pub struct Setup {
     pub plane: PlaneOptions,
     /// How ids are found in messages.
     pub rules: Rules,
+    /// Instead of what the mesh would do; `None` = as the mesh says.
+    pub peers: Option<PeerSetup>,
+}
+
+/// Other ways of a router that is one of several than those of its mesh.
+#[derive(Debug)]
+pub struct PeerSetup {
+    /// The others.
+    pub peers: Arc<Peers>,
+    /// Where calls go; `None` = to copies here.
+    pub routes: Option<Arc<dyn Routes>>,
+    /// Answers the others.
+    pub service: Arc<dyn PeerService>,
 }
 
 /// A router whose runtime is ready.
@@ -155,12 +225,23 @@ impl Router {
             mesh,
             plane,
             rules,
+            peers,
         } = setup;
         let cache = Cache::start(runtime, cache, metrics.clone()).await?;
+        let others = mesh.cluster.as_ref().map(|cluster| cluster.peers.clone());
         let mesh = Mesh::new(cache, store, mesh, metrics.clone());
+        readiness.set_unready("reading the registry");
         mesh.synced().await;
+        let peers = peers.or_else(|| {
+            others.map(|peers| PeerSetup {
+                peers,
+                routes: None,
+                service: Answers::new(mesh.clone()),
+            })
+        });
+        let mesh_handle = mesh.clone();
         let (health, health_service) = tonic_health::server::health_reporter();
-        let routes = Routes::new(health_service)
+        let routes = Services::new(health_service)
             .add_service(management::service(mesh.clone()))
             .add_service(management::legacy_service(mesh.clone()))
             .add_service(management::mesh_service(mesh.clone()))
@@ -181,13 +262,24 @@ impl Router {
                 .map(|name| format!("/{}/{name}", methods::INFERENCE_SERVICE))
                 .collect(),
         };
-        let plane = Arc::new(Plane::new(mesh, upstream, rules, local, plane, metrics));
+        let mut plane = Plane::new(mesh.clone(), upstream, rules, local, plane, metrics);
+        if let Some(PeerSetup {
+            peers,
+            routes,
+            service,
+        }) = peers
+        {
+            let internal = local_service(Services::new(peer::service(service)).prepare());
+            plane = plane.among(peers, internal, routes.unwrap_or(mesh));
+        }
+        let plane = Arc::new(plane);
         for service in ["", methods::INFERENCE_SERVICE, "mmesh.ModelMesh"] {
             health
                 .set_service_status(service, tonic_health::ServingStatus::Serving)
                 .await;
         }
         readiness.set_ready();
+        tokio::spawn(follow_mirror(Arc::downgrade(&mesh_handle), readiness.clone()));
         Ok(Self {
             plane,
             health,
@@ -203,6 +295,23 @@ impl Router {
     /// The data plane.
     pub fn plane(&self) -> &Arc<Plane> {
         &self.plane
+    }
+}
+
+/// A router whose registry may be out of date says so, until it is not.
+async fn follow_mirror(mesh: Weak<Mesh>, readiness: Readiness) {
+    let Some(mut mirror) = mesh.upgrade().map(|mesh| mesh.mirror()) else {
+        return;
+    };
+    while mirror.changed().await.is_ok() {
+        let now = mirror.borrow_and_update().clone();
+        match now {
+            Mirror::Stale(error) => {
+                readiness.set_unready(format!("the registry may be out of date: {error}"))
+            }
+            Mirror::Live if mesh.upgrade().is_some_and(|mesh| !mesh.is_leaving()) => readiness.set_ready(),
+            Mirror::Live | Mirror::Syncing => {}
+        }
     }
 }
 
@@ -225,7 +334,7 @@ const LISTED: [&str; 6] = [
 ];
 
 /// Adds reflection, v1 and the older v1alpha that common tools still ask first.
-fn reflection(mut routes: Routes) -> Routes {
+fn reflection(mut routes: Services) -> Services {
     let builder = || {
         let builder = tonic_reflection::server::Builder::configure();
         LISTED

@@ -1,9 +1,13 @@
-//! Where inference calls go: a model server over HTTP/2, or one in this process.
+//! Where inference calls go: a server over HTTP/2 (the model server, another router), or a service in this process.
 
 mod local;
 mod pool;
+mod tls;
 
-use std::task::{Context, Poll};
+use std::{
+    fmt,
+    task::{Context, Poll},
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, Request};
@@ -11,7 +15,8 @@ use tonic::Code;
 
 pub use self::{
     local::{LocalService, local_service},
-    pool::{Endpoint, Pool, PoolOptions},
+    pool::{Endpoint, Link, Pings, Pool, PoolOptions},
+    tls::Tls,
 };
 use crate::failure::Failure;
 
@@ -95,26 +100,45 @@ impl Call {
 }
 
 /// Why a call broke off at the transport.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 pub enum CallError {
     /// No connection, in the given time.
-    #[error("no connection to the model server: {0}")]
     Unreachable(String),
     /// The server did not look at the request: it may be sent again.
-    #[error("the model server refused the stream")]
     Refused,
     /// The server reset the stream.
-    #[error("the model server reset the stream: {0}")]
     Reset(h2::Reason),
     /// The connection broke.
-    #[error("the connection to the model server broke: {0}")]
     Broken(String),
     /// The response is not gRPC.
-    #[error("the model server answered with HTTP status {0}, not with gRPC")]
     NotGrpc(http::StatusCode),
 }
 
+impl std::error::Error for CallError {}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.about("the model server"))
+    }
+}
+
 impl CallError {
+    /// Says what happened at `server`.
+    pub fn about(&self, server: &str) -> String {
+        match self {
+            Self::Unreachable(why) => format!("no connection to {server}: {why}"),
+            Self::Refused => format!("{server} refused the stream"),
+            Self::Reset(reason) => format!("{server} reset the stream: {reason}"),
+            Self::Broken(why) => format!("the connection to {server} broke: {why}"),
+            Self::NotGrpc(status) => format!("{server} answered with HTTP status {status}, not with gRPC"),
+        }
+    }
+
+    /// The server, or the way to it, does not work.
+    pub fn is_outage(&self) -> bool {
+        matches!(self, Self::Unreachable(_) | Self::Broken(_) | Self::NotGrpc(_))
+    }
+
     /// The request cannot have been executed.
     pub fn is_unsent(&self) -> bool {
         matches!(self, Self::Unreachable(_) | Self::Refused)

@@ -205,6 +205,7 @@ async fn start_router(
             longest_call: LONGEST_CALL,
         },
         rules: Rules::default(),
+        peers: None,
     };
     Router::start(setup, metrics, readiness)
         .await

@@ -267,7 +267,10 @@ pub(super) fn router(addr: SocketAddr, rest: SocketAddr, backend: SocketAddr) ->
             "--prestop-port",
             &free_addr()?.port().to_string(),
         ])
-        .args(["--metrics", &format!("prometheus:port={}", free_addr()?.port())])
+        .args([
+            "--metrics",
+            &format!("prometheus:port={};scheme=http", free_addr()?.port()),
+        ])
         .args(["--runtime-port", &backend.port().to_string()]);
     Ok(command)
 }

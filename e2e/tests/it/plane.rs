@@ -88,6 +88,7 @@ async fn fixture(settings: Settings) -> Fixture {
             longest_call: PATIENCE,
         },
         rules: settings.rules,
+        peers: None,
     };
     let metrics = Metrics::new(&mut Registry::default(), MetricsOptions::default());
     let router = Router::start(setup, metrics.clone(), Readiness::new("starting"))

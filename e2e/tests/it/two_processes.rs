@@ -124,7 +124,7 @@ async fn metrics_are_labeled_by_model_when_asked_for() {
             .expect("loopback has ports");
         let address = port.local_addr().expect("bound");
         drop(port);
-        let metrics = format!("prometheus:port={}{setting}", address.port());
+        let metrics = format!("prometheus:port={};scheme=http{setting}", address.port());
         let models = answers::folder().join("models");
         let more = [("MM_METRICS", metrics.as_str())];
         let mut pair = Pair::start_with(Link::Unix, &models, 1 << 30, &more).await;

@@ -5,10 +5,14 @@ use std::{io, pin::pin, sync::Arc, time::Duration};
 use axum::Router;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto::Builder, graceful::GracefulShutdown},
+    server::{
+        conn::auto::Builder,
+        graceful::{GracefulShutdown, Watcher},
+    },
     service::TowerToHyperService,
 };
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
 };
@@ -26,6 +30,32 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
 /// Serves `app` until `drain` has finished.
 pub async fn serve(listener: TcpListener, app: Router, drain: Drain) {
+    serve_with(listener, drain, |stream, slot, graceful| {
+        tokio::spawn(connection(stream, slot, app.clone(), graceful.watcher()));
+    })
+    .await;
+}
+
+/// The same over HTTPS.
+#[cfg(feature = "tls")]
+pub async fn serve_tls(listener: TcpListener, app: Router, tls: crate::tls::Server, drain: Drain) {
+    serve_with(listener, drain, |stream, slot, graceful| {
+        let (app, tls, watcher) = (app.clone(), tls.clone(), graceful.watcher());
+        tokio::spawn(async move {
+            match tls.accept(stream).await {
+                Ok(stream) => connection(stream, slot, app, watcher).await,
+                Err(err) => tracing::debug!(error = %err, "admin connection ended"),
+            }
+        });
+    })
+    .await;
+}
+
+async fn serve_with(
+    listener: TcpListener,
+    drain: Drain,
+    start: impl Fn(TcpStream, OwnedSemaphorePermit, &GracefulShutdown),
+) {
     let graceful = GracefulShutdown::new();
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let mut finished = pin!(drain.finished());
@@ -35,7 +65,7 @@ pub async fn serve(listener: TcpListener, app: Router, drain: Drain) {
             accepted = accept(&listener, &slots) => accepted,
         };
         match accepted {
-            Ok((stream, slot)) => connection(stream, slot, app.clone(), &graceful),
+            Ok((stream, slot)) => start(stream, slot, &graceful),
             Err(err) => {
                 tracing::warn!(error = %err, "accept failed on the admin port");
                 tokio::time::sleep(ACCEPT_RETRY).await;
@@ -59,7 +89,10 @@ async fn accept(
     Ok((stream, slot))
 }
 
-fn connection(stream: TcpStream, slot: OwnedSemaphorePermit, app: Router, graceful: &GracefulShutdown) {
+async fn connection<T>(stream: T, slot: OwnedSemaphorePermit, app: Router, watcher: Watcher)
+where
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let mut builder = Builder::new(TokioExecutor::new());
     builder
         .http1()
@@ -72,11 +105,8 @@ fn connection(stream: TcpStream, slot: OwnedSemaphorePermit, app: Router, gracef
     let conn = builder
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(app))
         .into_owned();
-    let watched = graceful.watch(conn);
-    tokio::spawn(async move {
-        if let Err(err) = watched.await {
-            tracing::debug!(error = %err, "admin connection ended");
-        }
-        drop(slot);
-    });
+    if let Err(err) = watcher.watch(conn).await {
+        tracing::debug!(error = %err, "admin connection ended");
+    }
+    drop(slot);
 }

@@ -79,6 +79,12 @@ impl Cache {
         };
         for (id, note) in &out.notes {
             self.note(id, note);
+            if let Some(observer) = self.observer.get() {
+                match note {
+                    Note::Loaded { took } => observer.loaded(id, *took),
+                    _ => observer.changed(id),
+                }
+            }
         }
         for (sender, answer) in out.answers {
             if let Some(sender) = sender {

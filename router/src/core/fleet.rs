@@ -12,26 +12,36 @@
 //! costs a detour and never harms.
 
 mod constraints;
+pub mod drain;
 mod instance;
+pub mod janitor;
+pub mod leader;
 mod ledger;
 mod load;
+pub mod load_times;
 mod model;
 mod names;
 pub mod place;
+pub mod publish;
 mod random;
+pub mod rates;
 pub mod route;
+pub mod scale;
 mod snapshot;
+pub mod sweep;
 
 pub use constraints::{Constraints, ConstraintsError};
 pub use instance::{Instance, InstanceId};
 pub use ledger::{Ledger, Pending};
 pub use load::PeerLoad;
+pub use load_times::LoadTimes;
 pub use model::{Copy, Failure, Model, Pin};
 pub use names::{Ix, Names};
 pub use place::{NoPlace, Place, Purpose, place};
 pub use random::Rng;
 pub use route::{Ask, Decision, Origin, Own, Why, route};
 pub use snapshot::Fleet;
+pub use sweep::Sweep;
 
 /// What can be configured about decisions. Times are in milliseconds.
 #[derive(Clone, Debug)]

@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     core::{
-        fleet::{Constraints, Fleet, Instance, Ix, Names},
+        fleet::{Constraints, Fleet, Instance, Ix, Names, leader},
         registry::{VModelId, VModelRecord},
     },
     model::ModelId,
@@ -120,6 +120,11 @@ impl Books {
         Fleet::new(instances, Arc::clone(&self.constraints))
     }
 
+    /// All live instances.
+    pub(super) fn instances(&self) -> impl Iterator<Item = (Ix, &Arc<Instance>)> {
+        self.instances.iter().map(|(ix, instance)| (*ix, instance))
+    }
+
     pub(super) fn put_latch(&mut self, candidate: &str, created: u64) {
         self.latches.insert(candidate.into(), created);
     }
@@ -130,11 +135,7 @@ impl Books {
 
     /// Whose latch is the oldest. Names decide between latches of one transaction, which nobody writes.
     pub(super) fn leader(&self) -> Option<&str> {
-        let oldest = self
-            .latches
-            .iter()
-            .min_by_key(|(name, created)| (**created, *name))?;
-        Some(oldest.0)
+        leader::elected(self.latches.iter().map(|(name, created)| (&**name, *created)))
     }
 
     /// A snapshot begins.

@@ -42,10 +42,10 @@ pub(super) fn entry(
         max: record.extra.max,
         pinned: record.extra.pinned.iter().map(|name| Pin::new(name)).collect(),
         size: record.extra.size.unwrap_or(0),
+        last_unload: record.last_unloaded,
     };
     Ok(view::Entry {
         last_used: record.last_used,
-        revision: stored.revision,
         created: stored.created,
         copies,
         failures,

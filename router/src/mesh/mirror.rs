@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use api::records::{InstanceRecord, Record, RecordError, VModelRecord as VModelJson};
 
 use crate::{
-    core::{copies::CopyState, registry::VModelId},
+    core::registry::VModelId,
     model::ModelId,
     store::{Batch, Change, Entry, Follower},
 };
@@ -144,7 +144,12 @@ impl Mesh {
         match &known {
             Some(known) if !Arc::ptr_eq(&known.spec, &entry.spec) => self.cache.remove(&id),
             Some(_) => {}
-            None => state.books.add_model(id.clone()),
+            None => {
+                state.books.add_model(id.clone());
+                if let Some(cluster) = &self.cluster {
+                    cluster.set_known(&id);
+                }
+            }
         }
         self.view.put_model(id, Arc::new(entry));
         if known.is_none() {
@@ -160,6 +165,9 @@ impl Mesh {
             .books
             .follow_vmodel(&id, before.as_deref(), &Seen::Put(&record));
         self.view.put_vmodel(id.clone(), Arc::clone(&record));
+        if let (None, Some(cluster)) = (before, &self.cluster) {
+            cluster.set_known(&id);
+        }
         self.drive(state, &id, Some(&record));
         Ok(())
     }
@@ -198,25 +206,11 @@ impl Mesh {
     }
 
     /// After each batch: the fleet as it is now, and whether this instance leads.
-    fn settle(&self, state: &mut State) {
+    pub(super) fn settle(&self, state: &mut State) {
         if std::mem::take(&mut state.fleet_changed) {
             self.view.set_fleet(state.books.fleet());
             self.follow_fleet(state);
         }
         self.follow_leader(state);
-    }
-
-    /// Whether a copy of the model is here, on its way or loaded.
-    pub(super) fn holds(&self, id: &str) -> bool {
-        self.cache.copy(id).is_some_and(|copy| {
-            matches!(
-                copy.state,
-                CopyState::Queued
-                    | CopyState::Waiting
-                    | CopyState::Loading
-                    | CopyState::Sizing
-                    | CopyState::Loaded
-            )
-        })
     }
 }

@@ -12,7 +12,12 @@ use crate::{
     model::ModelId,
 };
 
-use super::{Found, Kind, Mesh, key::Key, not_found, now_ms, status};
+use super::{
+    Found, Kind, Mesh,
+    ensure::{NoCopy, Wanted},
+    key::Key,
+    not_found, now_ms, status,
+};
 
 /// A load that failed this long ago is tried again at once when someone asks for it explicitly; before, it waits
 /// for the backoff as everyone else. Keeps a controller that repeats its request from loading in a loop.
@@ -45,11 +50,11 @@ impl Mesh {
             tracing::info!(model = %id, load_now, "model registered");
         }
         if !load_now {
-            return Ok(self.model_status(&id));
+            return Ok(self.model_status(&id).await);
         }
         match self.view.model(&id) {
             Some(found) => self.load_and_wait(&found, Some(registered.last_used), sync).await,
-            None => Ok(self.model_status(&id)),
+            None => Ok(self.model_status(&id).await),
         }
     }
 
@@ -70,15 +75,11 @@ impl Mesh {
     }
 
     /// Status of a model. No use of it.
-    #[expect(
-        clippy::unused_async,
-        reason = "a shared store, and copies elsewhere, are asked over the network"
-    )]
     pub async fn status(&self, req: GetStatusRequest) -> Result<ModelStatusInfo, Status> {
         if req.model_id.is_empty() {
             return Err(Status::invalid_argument("must provide non-empty modelId"));
         }
-        Ok(self.model_status(&req.model_id))
+        Ok(self.model_status(&req.model_id).await)
     }
 
     /// Starts to load a registered model, and with `sync` waits for it.
@@ -140,11 +141,14 @@ impl Mesh {
         .await
     }
 
-    pub(super) fn model_status(&self, id: &str) -> ModelStatusInfo {
+    pub(super) async fn model_status(&self, id: &str) -> ModelStatusInfo {
         if self.resolve(id, Kind::Model).is_none() {
             return status::of(ModelStatus::NotFound);
         }
-        status::model_status(self.cache.copy(id), &self.options.instance_id)
+        match &self.cluster {
+            None => status::model_status(self.cache.copy(id), &self.options.instance_id),
+            Some(cluster) => self.status_among(cluster, id).await,
+        }
     }
 
     /// Starts a load, and with `sync` waits for its end.
@@ -154,17 +158,21 @@ impl Mesh {
         last_used: Option<u64>,
         sync: bool,
     ) -> Result<ModelStatusInfo, Status> {
-        let mut result = self.load(found, last_used);
-        if result.is_ok() && sync {
-            result = self.cache.wait_loaded(&found.id).await;
-        }
-        match result {
-            Err(err) if status::is_load_failure(&err) => Ok(self.failed_status(&found.id, &err)),
-            // Loaded, and gone again; or removed: the status says which.
-            Ok(()) | Err(CacheError::NotLoading { .. } | CacheError::Removed { .. }) => {
-                Ok(self.model_status(&found.id))
+        let wanted = Wanted {
+            last_used,
+            sync,
+            besides: &[],
+            reason: "management",
+        };
+        match self.ensure(found, wanted).await {
+            Err(no_copy) if no_copy.is_load_failure() => {
+                Ok(self.failed_status(&found.id, &no_copy.to_string()).await)
             }
-            Err(err) => Err(err.status()),
+            // Loaded, and gone again; or removed: the status says which.
+            Ok(()) | Err(NoCopy::Here(CacheError::NotLoading { .. } | CacheError::Removed { .. })) => {
+                Ok(self.model_status(&found.id).await)
+            }
+            Err(no_copy) => Err(no_copy.status()),
         }
     }
 
@@ -176,11 +184,11 @@ impl Mesh {
         }
     }
 
-    fn failed_status(&self, id: &ModelId, err: &CacheError) -> ModelStatusInfo {
-        let known = self.model_status(id);
+    async fn failed_status(&self, id: &ModelId, error: &str) -> ModelStatusInfo {
+        let known = self.model_status(id).await;
         match known.status() {
             ModelStatus::LoadingFailed | ModelStatus::NotFound => known,
-            _ => status::failed(&err.to_string(), &self.options.instance_id, now_ms()),
+            _ => status::failed(error, &self.options.instance_id, now_ms()),
         }
     }
 }

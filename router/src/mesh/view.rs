@@ -32,9 +32,7 @@ pub(super) struct Entry {
     pub(super) spec: Arc<ModelSpec>,
     /// Milliseconds since the epoch.
     pub(super) last_used: u64,
-    /// Of the store.
-    pub(super) revision: u64,
-    /// Of the store, when the model was registered.
+    /// Revision of the store at which the model was registered.
     pub(super) created: u64,
     pub(super) copies: Box<[Copy]>,
     pub(super) failures: Box<[Failure]>,
@@ -42,13 +40,15 @@ pub(super) struct Entry {
     pub(super) wish: Option<Box<Wish>>,
 }
 
-/// What was asked for beyond serving requests.
+/// What was asked for beyond serving requests, and what is known beyond where it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Wish {
     pub(super) min: u32,
     pub(super) max: u32,
     pub(super) pinned: Box<[Pin]>,
     pub(super) size: u64,
+    /// When a copy was last dropped while others stayed, in milliseconds since the epoch; 0 = not known.
+    pub(super) last_unload: u64,
 }
 
 impl Entry {

@@ -7,7 +7,7 @@ use api::mmesh::{
 use tonic::Status;
 
 use crate::{
-    core::registry::{SetVModel, VModelId, VModelRecord, VModelSet, check_name},
+    core::registry::{Presence, SetVModel, VModelId, VModelRecord, VModelSet, check_name},
     model::ModelId,
 };
 
@@ -20,7 +20,18 @@ impl Mesh {
         let (load_now, sync) = (req.load_now, req.sync);
         let set = parse(req)?;
         let (id, target) = (set.id.clone(), set.target.clone());
-        let presence = |model: &ModelId| status::presence(self.cache.copy(model).as_ref());
+        // Asked before the change, which must not wait for anybody: what has moved since is put right by the transition.
+        let active = self.view.with_vmodel(&id, |vmodel| vmodel.active.clone());
+        let (now_active, now_target) = match &active {
+            Some(active) => tokio::join!(self.presence(active), self.presence(&target)),
+            None => (Presence::Absent, Presence::Absent),
+        };
+        let presence = |model: &ModelId| match &active {
+            _ if *model == target => now_target,
+            Some(active) if model == active => now_active,
+            // It has become active this very moment, which it does only when it is loaded.
+            _ => Presence::Loading,
+        };
         // A successor is as young as the copy that it replaces, which may be gone after the change.
         let replaced = self
             .view
@@ -54,7 +65,7 @@ impl Mesh {
                 loaded?;
             }
         }
-        Ok(self.status_of(&id, ""))
+        Ok(self.status_of(&id, "").await)
     }
 
     /// Removes a vmodel; an unknown one, or another owner's, is left alone.
@@ -74,18 +85,14 @@ impl Mesh {
     }
 
     /// Status of a vmodel; `NOT_FOUND` is a status too, also where it belongs to someone else.
-    #[expect(
-        clippy::unused_async,
-        reason = "a shared store, and copies elsewhere, are asked over the network"
-    )]
     pub async fn vmodel_status(&self, req: GetVModelStatusRequest) -> Result<VModelStatusInfo, Status> {
         if req.v_model_id.is_empty() {
             return Err(Status::invalid_argument("must provide non-empty vModelId"));
         }
-        Ok(self.status_of(&req.v_model_id, &req.owner))
+        Ok(self.status_of(&req.v_model_id, &req.owner).await)
     }
 
-    fn status_of(&self, id: &str, owner: &str) -> VModelStatusInfo {
+    async fn status_of(&self, id: &str, owner: &str) -> VModelStatusInfo {
         let Some(record) = self
             .view
             .vmodel(id)
@@ -98,19 +105,23 @@ impl Mesh {
             (true, None) => VModelStatus::Transitioning,
             (true, Some(_)) => VModelStatus::TransitionFailed,
         };
+        let target_model_status = match record.in_transition() {
+            true => Some(self.target_status(&record).await),
+            false => None,
+        };
         VModelStatusInfo {
             status: status.into(),
             active_model_id: record.active.to_string(),
             target_model_id: record.target.to_string(),
-            active_model_status: Some(self.model_status(&record.active)),
-            target_model_status: record.in_transition().then(|| self.target_status(&record)),
+            active_model_status: Some(self.model_status(&record.active).await),
+            target_model_status,
             owner: record.owner.to_string(),
         }
     }
 
     /// A target that has not taken over is always on its way, unless it failed.
-    fn target_status(&self, record: &VModelRecord) -> ModelStatusInfo {
-        let known = self.model_status(&record.target);
+    async fn target_status(&self, record: &VModelRecord) -> ModelStatusInfo {
+        let known = self.model_status(&record.target).await;
         match (known.status(), &record.failed) {
             (ModelStatus::NotLoaded, Some(error)) => {
                 status::failed(error, &self.options.instance_id, now_ms())

@@ -10,6 +10,7 @@ use crate::{
     body::RequestBody,
     chunks::Chunks,
     failure::Failure,
+    mesh::hop::Hop,
     model::ModelId,
     request::{self, Required},
     rules::NameKind,
@@ -95,13 +96,21 @@ impl Plane {
         id: &ModelId,
         message: Bytes,
     ) -> Result<Option<(HeaderMap, Chunks)>, Failure> {
-        let lease = match self.enter(id, kind).await {
-            Ok(lease) => lease,
+        let plan = Plan {
+            kind,
+            name: id.as_str().to_owned(),
+            asked: None,
+            expect: None,
+            encoding: incoming.routing.encoding,
+            unary: true,
+        };
+        let mut hop = Hop::of_client(incoming.routing.balanced);
+        let route = match self.place(&plan, &mut hop).await {
+            Ok(route) => route,
             Err(failure) if failure.code == Code::NotFound => return Ok(None),
             Err(failure) => return Err(failure),
         };
         let mut parts = incoming.parts.clone();
-        let encoding = incoming.routing.encoding;
         // Messages can only be merged when they are not compressed.
         parts.headers.remove("grpc-accept-encoding");
         let method = parts.uri.path().to_owned();
@@ -112,14 +121,7 @@ impl Plane {
             routing: incoming.routing.clone(),
             deadline: incoming.deadline,
         });
-        let plan = Plan {
-            kind,
-            name: id.as_str().to_owned(),
-            expect: None,
-            encoding,
-            unary: true,
-        };
-        let reply = self.exchange(one, plan, lease).await?;
+        let reply = self.send(one, plan, hop, route).await?;
         self.collect(&method, reply).await.map(Some)
     }
 }

@@ -5,7 +5,7 @@ use tonic::Code;
 
 use super::Plane;
 use crate::{
-    exchange::Broken,
+    exchange::{Broken, Exchange},
     failure::{self, Failure},
 };
 
@@ -27,8 +27,8 @@ impl Plane {
         Failure::new(code, format!("{method}: {}: {text}", kit::status::name(code)))
     }
 
-    /// The same, in the headers or trailers of a response.
-    pub fn translate_status(&self, path: &str, headers: &mut HeaderMap) {
+    /// The same, in the headers of a response.
+    pub(super) fn translate_status(&self, path: &str, headers: &mut HeaderMap) {
         if headers.get("grpc-status").is_none_or(|value| value == "0") || self.options.plain_statuses {
             return;
         }
@@ -37,16 +37,29 @@ impl Plane {
         headers.extend(failure.trailers());
     }
 
-    /// A call that broke off, as the client sees it.
-    pub fn broken(&self, path: &str, broken: Broken) -> Failure {
-        match broken {
-            Broken::Client(failure) => failure,
-            Broken::Server(error) => {
-                tracing::debug!(error = %error, "a call to the model server broke off");
-                let failure = error.failure();
-                self.translate(path, &failure.trailers())
-            }
+    /// The same, in the trailers of a response. Another router has done that already.
+    pub fn finish(&self, path: &str, exchange: &Exchange, trailers: &mut HeaderMap) {
+        if exchange.remote().is_none() {
+            self.translate_status(path, trailers);
         }
+    }
+
+    /// A call that broke off, as the client sees it.
+    pub fn broken(&self, path: &str, exchange: &Exchange, broken: Broken) -> Failure {
+        let error = match broken {
+            Broken::Client(failure) => return failure,
+            Broken::Server(error) => error,
+        };
+        let Some(remote) = exchange.remote() else {
+            tracing::debug!(%error, "a call to the model server broke off");
+            return self.translate(path, &error.failure().trailers());
+        };
+        let peer = remote.peer();
+        if error.is_outage() {
+            peer.failed(&error);
+        }
+        // Whether the call was executed is not known, unless it was not sent. Who may repeat it is told by the code.
+        Failure::new(Code::Unavailable, error.about(&format!("router {}", peer.id())))
     }
 }
 

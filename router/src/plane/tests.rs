@@ -1,6 +1,6 @@
 use tonic::Code;
 
-use super::is_lost;
+use super::status::is_lost;
 
 #[test]
 fn runtimes_say_in_different_ways_that_a_model_is_gone() {

@@ -97,13 +97,13 @@ impl Plane {
                     framed.push_joined(data);
                 }
                 Some(Ok(Frame::Trailers(mut trailers))) => {
-                    self.translate_status(method, &mut trailers);
+                    self.finish(method, &exchange, &mut trailers);
                     if failure::code(&trailers) != Some(Code::Ok) {
                         return Err(status(&trailers));
                     }
                     break;
                 }
-                Some(Err(broken)) => return Err(self.broken(method, broken)),
+                Some(Err(broken)) => return Err(self.broken(method, &exchange, broken)),
                 None => {
                     return Err(Failure::new(
                         Code::Internal,

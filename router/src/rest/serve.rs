@@ -10,10 +10,13 @@ use hyper_util::{
 };
 use kit::drain::Drain;
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::Semaphore,
     time,
 };
+
+use crate::listen::Tls;
 
 /// A client that sends no complete head in this time gives its place to another one; so does an idle one.
 const HEAD_TIMEOUT: Duration = Duration::from_mins(1);
@@ -27,7 +30,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// Accepts up to `connections` at once until the drain starts. Requests in flight hold the drain up, idle
 /// connections are closed.
-pub async fn serve(listener: TcpListener, app: Router, connections: usize, drain: Drain) {
+pub async fn serve(listener: TcpListener, app: Router, connections: usize, tls: Option<Tls>, drain: Drain) {
     let places = Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS)));
     let builder = Arc::new(builder());
     loop {
@@ -47,11 +50,11 @@ pub async fn serve(listener: TcpListener, app: Router, connections: usize, drain
                 continue;
             }
         };
-        let (app, builder, drain) = (app.clone(), builder.clone(), drain.clone());
+        let (app, builder, tls, drain) = (app.clone(), builder.clone(), tls.clone(), drain.clone());
         tokio::spawn(async move {
             let _place = place;
             let _guard = drain.guard();
-            if let Err(error) = connection(socket, app, &builder, &drain).await {
+            if let Err(error) = secured(socket, app, &builder, tls, &drain).await {
                 tracing::debug!(%error, "connection ended");
             }
         });
@@ -74,13 +77,34 @@ fn builder() -> Builder<TokioExecutor> {
     builder
 }
 
-async fn connection(
+type Ended = Result<(), Box<dyn std::error::Error + Send + Sync>>;
+
+async fn secured(
     socket: TcpStream,
     app: Router,
     builder: &Builder<TokioExecutor>,
+    tls: Option<Tls>,
     drain: &Drain,
-) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+) -> Ended {
     socket.set_nodelay(true).map_err(io::Error::other)?;
+    match tls {
+        None => connection(socket, app, builder, drain).await,
+        Some(tls) => {
+            let socket = tokio::select! {
+                socket = tls.accept(socket) => socket?,
+                () = drain.started() => return Ok(()),
+            };
+            connection(socket, app, builder, drain).await
+        }
+    }
+}
+
+async fn connection<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    socket: T,
+    app: Router,
+    builder: &Builder<TokioExecutor>,
+    drain: &Drain,
+) -> Ended {
     let mut connection = pin!(builder.serve_connection(TokioIo::new(socket), TowerToHyperService::new(app)));
     tokio::select! {
         end = connection.as_mut() => return end,

@@ -1,4 +1,4 @@
-//! A few HTTP/2 connections to one model server, re-established when they break.
+//! A few HTTP/2 connections to one server, re-established when they break: to the model server, or to another router.
 
 use std::{
     fmt, io,
@@ -27,7 +27,7 @@ use tokio::{
     time,
 };
 
-use super::{CallError, Frame, Head, ready_ok};
+use super::{CallError, Frame, Head, Tls, ready_ok};
 
 /// Receive window of a stream: a large tensor should not wait for window updates on a fast link.
 const STREAM_WINDOW: u32 = 1 << 20;
@@ -43,13 +43,28 @@ const MAX_FRAME: u32 = 64 << 10;
 const MAX_HEADER_LIST: u32 = 64 << 10;
 /// Pause between attempts to connect, growing from the first to the second.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(2));
-/// Not more often than gRPC servers allow by default (every five minutes, and not when nothing else is going on): they
-/// close the connection otherwise, and the calls with it.
-const PING_INTERVAL: Duration = Duration::from_secs(5 * 60 + 10);
-/// A connection that does not answer a ping for so long is dead.
-const PING_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Address of a model server.
+/// When a connection is taken for dead.
+#[derive(Clone, Copy, Debug)]
+pub struct Pings {
+    /// Pause between pings of a connection that is in use.
+    pub interval: Duration,
+    /// A connection that does not answer a ping for so long is dead.
+    pub timeout: Duration,
+}
+
+impl Default for Pings {
+    /// Not more often than gRPC servers allow by default (every five minutes, and not when nothing else is going on):
+    /// they close the connection otherwise, and the calls with it.
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_secs(5 * 60 + 10),
+            timeout: Duration::from_secs(20),
+        }
+    }
+}
+
+/// Address of a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Endpoint {
     /// TCP.
@@ -76,15 +91,33 @@ pub struct PoolOptions {
     pub connect_timeout: Duration,
 }
 
-/// Connections to one model server. Cheap to clone.
+/// One server, and how it is reached.
+#[derive(Clone, Debug)]
+pub struct Link {
+    /// Where it is.
+    pub endpoint: Endpoint,
+    /// What it is called in logs.
+    pub title: Arc<str>,
+    /// How many connections.
+    pub options: PoolOptions,
+    /// When they are dead.
+    pub pings: Pings,
+    /// There are other servers: a call waits for the attempt to connect that is under way, but not for the next one.
+    pub fail_fast: bool,
+    /// TLS, where the server speaks it.
+    pub tls: Option<Tls>,
+}
+
+/// Connections to one server. Cheap to clone.
 #[derive(Clone)]
 pub struct Pool(Arc<Inner>);
 
 struct Inner {
-    endpoint: Endpoint,
-    options: PoolOptions,
+    link: Link,
     slots: Box<[Slot]>,
     next: AtomicUsize,
+    /// Why the last attempt to connect failed; `None` since one succeeded, and before the first one.
+    down: ArcSwapOption<String>,
 }
 
 #[derive(Default)]
@@ -99,19 +132,33 @@ struct Sender(SendRequest<Bytes>);
 
 impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Pool").field(&self.0.endpoint).finish()
+        f.debug_tuple("Pool").field(&self.0.link.endpoint).finish()
     }
 }
 
 impl Pool {
-    /// A pool that connects in the background. Must be called on a tokio runtime.
+    /// A pool for the model server. Must be called on a tokio runtime.
     pub fn new(endpoint: Endpoint, options: PoolOptions) -> Self {
-        let slots = (0..options.connections.max(1)).map(|_| Slot::default()).collect();
-        let inner = Arc::new(Inner {
+        Self::with(Link {
             endpoint,
+            title: "the model server".into(),
             options,
+            pings: Pings::default(),
+            fail_fast: false,
+            tls: None,
+        })
+    }
+
+    /// A pool that connects in the background. Must be called on a tokio runtime.
+    pub fn with(link: Link) -> Self {
+        let slots = (0..link.options.connections.max(1))
+            .map(|_| Slot::default())
+            .collect();
+        let inner = Arc::new(Inner {
+            link,
             slots,
             next: AtomicUsize::new(0),
+            down: ArcSwapOption::empty(),
         });
         for slot in 0..inner.slots.len() {
             tokio::spawn(keep_connected(Arc::downgrade(&inner), slot));
@@ -133,7 +180,7 @@ impl Pool {
                 Some(sender) => sender,
                 None => pool.wait().await?,
             };
-            let ready = time::timeout(pool.0.options.connect_timeout, sender.ready()).await;
+            let ready = time::timeout(pool.0.link.options.connect_timeout, sender.ready()).await;
             let ready = ready.map_err(|_| CallError::Unreachable("it takes no more streams".into()))??;
             open(ready, request, whole)
         })))
@@ -164,14 +211,27 @@ impl Pool {
             loop {
                 let changed = slot.changed.notified();
                 if let Some(sender) = self.pick() {
-                    return sender;
+                    return Ok(sender);
+                }
+                if self.0.link.fail_fast
+                    && let Some(error) = &*self.0.down.load()
+                {
+                    return Err(self.unreachable(Some(error)));
                 }
                 changed.await;
             }
         };
-        time::timeout(self.0.options.connect_timeout, connected)
+        time::timeout(self.0.link.options.connect_timeout, connected)
             .await
-            .map_err(|_| CallError::Unreachable(self.0.endpoint.to_string()))
+            .unwrap_or_else(|_| Err(self.unreachable(self.0.down.load().as_ref())))
+    }
+
+    fn unreachable(&self, error: Option<&Arc<String>>) -> CallError {
+        let endpoint = &self.0.link.endpoint;
+        CallError::Unreachable(match error {
+            Some(error) => format!("{endpoint}: {error}"),
+            None => endpoint.to_string(),
+        })
     }
 }
 
@@ -179,14 +239,23 @@ impl Pool {
 async fn keep_connected(pool: std::sync::Weak<Inner>, slot: usize) {
     let mut pause = BACKOFF.0 / 2;
     while let Some(inner) = pool.upgrade() {
-        let (endpoint, timeout) = (inner.endpoint.clone(), inner.options.connect_timeout);
+        let link = inner.link.clone();
         let started = time::Instant::now();
-        let connected = time::timeout(timeout, connect(&endpoint, &pool)).await;
+        let connected = time::timeout(link.options.connect_timeout, connect(&link, &pool)).await;
+        let connected = connected.unwrap_or_else(|_| Err(io::Error::other("timed out")));
+        if let Err(error) = &connected {
+            tracing::debug!(to = %link.title, endpoint = %link.endpoint, %error, "failed to connect");
+        }
+        // Before anybody is woken, so that who waits sees it.
+        inner
+            .down
+            .store(connected.as_ref().err().map(|error| Arc::new(error.to_string())));
+        if connected.is_err() {
+            inner.slots.iter().for_each(|slot| slot.changed.notify_waiters());
+        }
         drop(inner);
-        match connected {
-            Ok(Ok((sender, connection))) => serve(&pool, slot, sender, connection, &endpoint).await,
-            Ok(Err(error)) => tracing::debug!(%endpoint, %error, "failed to connect to the model server"),
-            Err(_) => tracing::debug!(%endpoint, "connecting to the model server timed out"),
+        if let Ok((sender, connection)) = connected {
+            serve(&pool, slot, sender, connection, &link).await;
         }
         pause = next_pause(pause, started.elapsed());
         time::sleep(pause).await;
@@ -209,7 +278,7 @@ async fn serve(
     slot: usize,
     sender: SendRequest<Bytes>,
     mut connection: Connection,
-    endpoint: &Endpoint,
+    link: &Link,
 ) {
     let offer = |sender: Option<Arc<Sender>>| {
         let inner = pool.upgrade()?;
@@ -239,9 +308,9 @@ async fn serve(
     };
     offer(None);
     if let Some(end) = end {
-        tracing::debug!(%endpoint, error = ?end.err(), "connection to the model server ended");
+        tracing::debug!(to = %link.title, endpoint = %link.endpoint, error = ?end.err(), "connection ended");
     } else {
-        tracing::debug!(%endpoint, "the model server takes no more calls on a connection");
+        tracing::debug!(to = %link.title, endpoint = %link.endpoint, "a connection takes no more calls");
         // It ends with the calls that it still has.
         tokio::spawn(connection);
     }
@@ -255,21 +324,25 @@ fn is_stale(sender: &mut SendRequest<Bytes>) -> bool {
 
 type Connection = std::pin::Pin<Box<dyn Future<Output = Result<(), h2::Error>> + Send>>;
 
-async fn connect(
-    endpoint: &Endpoint,
-    pool: &std::sync::Weak<Inner>,
-) -> io::Result<(SendRequest<Bytes>, Connection)> {
-    match endpoint {
+async fn connect(link: &Link, pool: &std::sync::Weak<Inner>) -> io::Result<(SendRequest<Bytes>, Connection)> {
+    match &link.endpoint {
         Endpoint::Tcp(addr) => {
             let io = TcpStream::connect(addr).await?;
             io.set_nodelay(true)?;
-            handshake(io, pool.clone()).await
+            match &link.tls {
+                None => handshake(io, link.pings, pool.clone()).await,
+                Some(tls) => handshake(tls.connect(io).await?, link.pings, pool.clone()).await,
+            }
         }
-        Endpoint::Unix(path) => handshake(UnixStream::connect(path).await?, pool.clone()).await,
+        Endpoint::Unix(path) => handshake(UnixStream::connect(path).await?, link.pings, pool.clone()).await,
     }
 }
 
-async fn handshake<T>(io: T, pool: std::sync::Weak<Inner>) -> io::Result<(SendRequest<Bytes>, Connection)>
+async fn handshake<T>(
+    io: T,
+    keepalive: Pings,
+    pool: std::sync::Weak<Inner>,
+) -> io::Result<(SendRequest<Bytes>, Connection)>
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -297,7 +370,7 @@ where
             None => connection.await,
             Some(pings) => tokio::select! {
                 end = connection => end,
-                () = crate::keepalive::dead(pings, PING_INTERVAL, PING_TIMEOUT, is_used) => Ok(()),
+                () = crate::keepalive::dead(pings, keepalive.interval, keepalive.timeout, is_used) => Ok(()),
             },
         }
     };

@@ -151,7 +151,7 @@ impl Session {
             let free = &self.ports[port];
             for name in variables {
                 let value = match *name {
-                    "MM_METRICS" => format!("prometheus:port={free}"),
+                    "MM_METRICS" => format!("prometheus:port={free};scheme=http"),
                     name if name.starts_with("STOWAGE_SERVER") => format!("127.0.0.1:{free}"),
                     _ => free.clone(),
                 };

@@ -18,7 +18,11 @@ const CLOSED: u64 = 1 << 63;
 /// Somebody waits for a slot: newcomers must queue behind, and leavers must say that they left.
 const CONTENDED: u64 = 1 << 62;
 /// The in-flight count.
-const COUNT: u64 = CONTENDED - 1;
+const COUNT: u64 = (1 << 24) - 1;
+/// The count of all who entered, which begins anew when it is full.
+const TOTAL: u64 = CONTENDED - 1 - COUNT;
+/// One more who entered.
+const ENTERED: u64 = COUNT + 1;
 
 /// Told when a request leaves a gate that is closed or contended.
 pub trait Home: Send + Sync {
@@ -103,12 +107,14 @@ impl Gate {
         let limit = u64::from(self.limit.load(Ordering::Relaxed));
         let mut state = self.state.load(Ordering::Relaxed);
         loop {
-            if state & refusing != 0 || (limit != 0 && state & COUNT >= limit) {
+            let inside = state & COUNT;
+            if state & refusing != 0 || inside == COUNT || (limit != 0 && inside >= limit) {
                 return false;
             }
+            let next = (state & !TOTAL | state.wrapping_add(ENTERED) & TOTAL) + 1;
             match self
                 .state
-                .compare_exchange_weak(state, state + 1, Ordering::AcqRel, Ordering::Relaxed)
+                .compare_exchange_weak(state, next, Ordering::AcqRel, Ordering::Relaxed)
             {
                 Ok(_) => return true,
                 Err(current) => state = current,
@@ -142,6 +148,12 @@ impl Gate {
     /// Requests inside.
     pub fn in_flight(&self) -> u64 {
         self.state.load(Ordering::Acquire) & COUNT
+    }
+
+    /// Requests that entered since `before`, which an earlier call returned, and what the next one is given.
+    pub fn entered_since(&self, before: u64) -> (u64, u64) {
+        let total = self.state.load(Ordering::Relaxed) & TOTAL;
+        ((total.wrapping_sub(before) & TOTAL) / ENTERED, total)
     }
 
     /// Whether nobody can enter any more.
@@ -234,6 +246,27 @@ mod tests {
         gate.set_contended(false);
         gate.leave();
         assert_eq!(left.0.load(Ordering::Relaxed), 1, "nobody waits, nobody is told");
+    }
+
+    #[test]
+    fn those_who_entered_are_counted() {
+        let (gate, _left) = gate();
+        let (_, start) = gate.entered_since(0);
+        for _ in 0..3 {
+            assert!(gate.enter(1));
+            gate.leave();
+        }
+        assert!(gate.enter(1));
+        let (three, then) = gate.entered_since(start);
+        assert_eq!((three, gate.in_flight()), (4, 1));
+        // The count is about to begin anew, and takes nothing else with it.
+        gate.state.fetch_or(super::TOTAL, Ordering::Relaxed);
+        let (_, last) = gate.entered_since(then);
+        gate.close();
+        gate.state.fetch_and(!super::CLOSED, Ordering::Relaxed);
+        assert!(gate.enter(1) && gate.enter(1));
+        assert_eq!(gate.entered_since(last).0, 2);
+        assert_eq!((gate.in_flight(), gate.is_closed()), (3, false));
     }
 
     #[test]

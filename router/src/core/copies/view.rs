@@ -51,6 +51,11 @@ impl Copies {
         self.cache.totals()
     }
 
+    /// Bytes that loaded models may fill without touching the reserve.
+    pub fn usable(&self) -> u64 {
+        self.limits.capacity.saturating_sub(self.limits.reserve)
+    }
+
     /// Last use of the copy that would be evicted first.
     pub fn oldest_use(&mut self, now: u64) -> Option<u64> {
         self.cache.oldest_use(now)

@@ -38,6 +38,10 @@ pub(super) struct Seat {
 pub(super) struct Scope {
     /// Positions of seats, with what the type thinks of them.
     pub(super) seats: Box<[(u32, Liking)]>,
+    /// Percentage of the memory of those that are staying that is used.
+    used_percent: u64,
+    /// Last use of what would be evicted first anywhere among them; [`u64::MAX`] = nothing.
+    oldest_ms: u64,
 }
 
 /// How welcome a type is on an instance.
@@ -165,6 +169,16 @@ impl Fleet {
             .is_ok()
     }
 
+    /// Percentage of the memory that models of this type may use that is used; 100 when there is none.
+    pub fn used_percent(&self, kind: &str) -> u64 {
+        self.scope(kind).used_percent
+    }
+
+    /// Last use of what a model of this type could evict first; [`u64::MAX`] = nothing.
+    pub fn oldest_ms(&self, kind: &str) -> u64 {
+        self.scope(kind).oldest_ms
+    }
+
     pub(super) fn scope(&self, kind: &str) -> &Scope {
         self.scopes.get(kind).unwrap_or(&self.default)
     }
@@ -189,6 +203,13 @@ impl Scope {
             .iter()
             .enumerate()
             .filter(|(_, (_, instance))| rule.allows(instance));
+        let staying = || {
+            let all = live.iter().map(|(_, instance)| instance);
+            all.filter(|instance| rule.allows(instance) && !instance.shutting_down)
+        };
+        let capacity: u128 = staying().map(|one| u128::from(one.capacity)).sum();
+        let used: u128 = staying().map(|one| u128::from(one.used)).sum();
+        let percent = (used * 100).checked_div(capacity).unwrap_or(100);
         let liking = |instance: &Instance| {
             let preferred = rule.prefers(instance);
             let spare = if rule.preferred.is_empty() {
@@ -202,6 +223,8 @@ impl Scope {
             seats: seats
                 .map(|(at, (_, instance))| (u32::try_from(at).unwrap_or(ABSENT), liking(instance)))
                 .collect(),
+            used_percent: u64::try_from(percent).unwrap_or(100),
+            oldest_ms: staying().map(|one| one.lru_ms).min().unwrap_or(u64::MAX),
         }
     }
 }

@@ -166,8 +166,8 @@ async fn check_books(mesh: &Mesh) {
     for (n, stored) in (0..).zip(models) {
         let seen = mesh.view.entry(&model(n));
         assert_eq!(
-            seen.map(|entry| entry.revision),
-            stored.map(|entry| entry.revision),
+            seen.map(|entry| entry.created),
+            stored.map(|entry| entry.created),
             "model {n}"
         );
     }

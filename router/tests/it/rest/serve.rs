@@ -21,6 +21,7 @@ async fn start(fake: &Fake, connections: usize) -> (SocketAddr, Drain, JoinHandl
         listener,
         fake.app(),
         connections,
+        None,
         drain.clone(),
     ));
     (addr, drain, served)
