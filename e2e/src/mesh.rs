@@ -8,6 +8,7 @@ mod calls;
 mod etcd;
 mod http;
 mod pod;
+mod traffic;
 
 use std::time::Duration;
 

@@ -84,6 +84,13 @@ impl Pod {
         Ok(())
     }
 
+    /// Ends the router at once, and starts one by another command.
+    pub fn replace(&mut self, command: Command) -> anyhow::Result<()> {
+        self.kill()?;
+        self.process = Some(Process::start(command)?);
+        Ok(())
+    }
+
     /// What starts its router.
     pub fn command(&self) -> anyhow::Result<Command> {
         let mut command = Command::new(process::binary("stowage-router")?);

@@ -2,9 +2,13 @@
 //! several that share an etcd.
 
 mod alone;
+mod cluster;
 mod evictions;
 mod failures;
+mod faults;
 mod ids;
 mod lost_models;
+mod observed;
+mod pods;
 mod tools;
 mod vmodels;
