@@ -1,6 +1,6 @@
 # A thin front door: the work is in scripts/ and in the crates.
 
-.PHONY: help test fmt clippy deny fuzz models docs-tables manifests rules bench plots
+.PHONY: help test fmt clippy deny fuzz models docs-tables manifests rules bench sim plots
 
 help:
 	@echo "make test    everything that must hold: format, lints, dependencies, builds, tests, 30 s of each fuzz target"
@@ -13,6 +13,7 @@ help:
 	@echo "make manifests  write the definitions of the custom resources again"
 	@echo "make rules   write docs/rules.md from the rule table"
 	@echo "make bench   the router beside haproxy, nginx, a Go proxy and MLServer, very many models, the engines; in release; prints tables"
+	@echo "make sim     a fleet in virtual time with faults, SEEDS of them (1000); prints the smallest scenario in which something fails"
 	@echo "make plots   draw what the benches measured"
 
 test:
@@ -46,6 +47,9 @@ rules:
 
 bench:
 	scripts/bench.sh
+
+sim:
+	cargo run -q --release --locked -p router --features sim --bin simulate -- seeds --count $(or $(SEEDS),1000)
 
 plots:
 	scripts/plots.sh

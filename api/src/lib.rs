@@ -33,5 +33,17 @@ pub mod peer_v1 {
     tonic::include_proto!("stowage.peer.v1");
 }
 
+/// Client of etcd's API (v3), as far as the store needs it.
+#[cfg(feature = "etcd")]
+#[allow(
+    missing_docs,
+    missing_debug_implementations,
+    clippy::pedantic,
+    unreachable_pub
+)]
+pub mod etcd {
+    tonic::include_proto!("etcdserverpb");
+}
+
 /// Encoded `FileDescriptorSet` of every protobuf here, for gRPC reflection.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

@@ -32,6 +32,8 @@ pub mod rules;
 pub mod run;
 pub mod runtime;
 pub mod server;
+#[cfg(any(test, feature = "sim"))]
+pub mod sim;
 pub mod start;
 pub mod stop;
 pub mod store;

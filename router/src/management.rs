@@ -10,8 +10,11 @@ use std::{
 
 use api::{
     mesh_v1::{
-        ListModelsRequest, ListModelsResponse,
+        ExplainRequest, ExplainResponse, ListInstancesRequest, ListInstancesResponse, ListModelsRequest,
+        ListModelsResponse, ListVModelsRequest, ListVModelsResponse, RollbackRequest, SetCopiesRequest,
+        SetCopiesResponse, SetWeightsRequest, VModel, WatchEvent, WatchRequest,
         mesh_server::{Mesh as MeshV1, MeshServer},
+        watch_event,
     },
     mmesh::{
         DeleteVModelRequest, DeleteVModelResponse, EnsureLoadedRequest, GetStatusRequest,
@@ -20,10 +23,14 @@ use api::{
         model_mesh_server::{ModelMesh, ModelMeshServer},
     },
 };
+use futures::{
+    StreamExt,
+    stream::{self, BoxStream},
+};
 use http::uri::PathAndQuery;
 use tonic::{Request, Response, Status, body::Body, codegen::Service, server::NamedService};
 
-use crate::mesh::{MAX_PAGE, Mesh};
+use crate::mesh::{Lost, MAX_PAGE, Mesh};
 
 #[cfg(test)]
 mod tests;
@@ -118,27 +125,97 @@ impl MeshV1 for Calls {
         &self,
         req: Request<ListModelsRequest>,
     ) -> Result<Response<ListModelsResponse>, Status> {
-        let ListModelsRequest {
-            page_size,
-            page_token,
-        } = req.into_inner();
-        let limit = match usize::try_from(page_size).unwrap_or(MAX_PAGE) {
-            0 => MAX_PAGE,
-            size => size.min(MAX_PAGE),
-        };
-        let models = self.0.list(&page_token, limit);
-        let last = models
-            .last()
-            .filter(|_| models.len() == limit)
-            .map(|model| model.model_id.clone());
-        let next_page_token = last
-            .filter(|last| !self.0.list(last, 1).is_empty())
-            .unwrap_or_default();
+        let req = req.into_inner();
+        let limit = page_size(req.page_size);
+        let models = self.0.list(&req.page_token, limit);
+        let last = models.last().map(|model| model.model_id.clone());
+        let more = |last: &str| !self.0.list(last, 1).is_empty();
+        let next_page_token = next_page(last, models.len() == limit, more);
         Ok(Response::new(ListModelsResponse {
             models,
             next_page_token,
         }))
     }
+
+    async fn list_v_models(
+        &self,
+        req: Request<ListVModelsRequest>,
+    ) -> Result<Response<ListVModelsResponse>, Status> {
+        let req = req.into_inner();
+        let limit = page_size(req.page_size);
+        let vmodels = self.0.show_vmodels(&req.page_token, limit);
+        let last = vmodels.last().map(|vmodel| vmodel.vmodel_id.clone());
+        let more = |last: &str| !self.0.show_vmodels(last, 1).is_empty();
+        let next_page_token = next_page(last, vmodels.len() == limit, more);
+        Ok(Response::new(ListVModelsResponse {
+            vmodels,
+            next_page_token,
+        }))
+    }
+
+    async fn list_instances(
+        &self,
+        _: Request<ListInstancesRequest>,
+    ) -> Result<Response<ListInstancesResponse>, Status> {
+        Ok(Response::new(self.0.show_instances()))
+    }
+
+    type WatchStream = BoxStream<'static, Result<WatchEvent, Status>>;
+
+    async fn watch(&self, req: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {
+        let watcher = self.0.watch(req.into_inner());
+        // Weak: who watches does not keep a router from ending.
+        let events = stream::unfold((watcher, Arc::downgrade(&self.0)), |(mut watcher, mesh)| async {
+            loop {
+                let event = match watcher.next().await? {
+                    Ok(news) => mesh.upgrade()?.event(&news),
+                    Err(Lost) => Some(WatchEvent {
+                        event: Some(watch_event::Event::ListAgain(true)),
+                    }),
+                };
+                if let Some(event) = event {
+                    return Some((Ok(event), (watcher, mesh)));
+                }
+            }
+        });
+        Ok(Response::new(events.boxed()))
+    }
+
+    async fn set_weights(&self, req: Request<SetWeightsRequest>) -> Result<Response<VModel>, Status> {
+        self.0.set_weights(req.into_inner()).await.map(Response::new)
+    }
+
+    async fn rollback(&self, req: Request<RollbackRequest>) -> Result<Response<VModel>, Status> {
+        self.0.rollback(req.into_inner()).await.map(Response::new)
+    }
+
+    async fn set_copies(
+        &self,
+        req: Request<SetCopiesRequest>,
+    ) -> Result<Response<SetCopiesResponse>, Status> {
+        self.0.set_copies(req.into_inner()).await?;
+        Ok(Response::new(SetCopiesResponse {}))
+    }
+
+    async fn explain(&self, req: Request<ExplainRequest>) -> Result<Response<ExplainResponse>, Status> {
+        let name = req.into_inner().name;
+        self.0
+            .explain(&name)
+            .map(Response::new)
+            .ok_or_else(|| Status::not_found(format!("neither a vmodel nor a model is called {name:?}")))
+    }
+}
+
+fn page_size(asked: u32) -> usize {
+    match usize::try_from(asked).unwrap_or(MAX_PAGE) {
+        0 => MAX_PAGE,
+        size => size.min(MAX_PAGE),
+    }
+}
+
+/// Where the next page begins; empty when there is none.
+fn next_page(last: Option<String>, full: bool, more: impl Fn(&str) -> bool) -> String {
+    last.filter(|last| full && more(last)).unwrap_or_default()
 }
 
 impl Service<http::Request<Body>> for ManagementService {

@@ -14,7 +14,10 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{broadcast, watch as latest},
+    time::Instant,
+};
 use tonic::Status;
 
 use crate::{
@@ -46,13 +49,16 @@ mod mirror;
 mod models;
 mod reap;
 mod route;
+mod show;
 mod status;
+mod steer;
 mod tend;
 #[cfg(test)]
 pub(crate) mod tests;
 mod transition;
 mod view;
 mod vmodels;
+mod watch;
 mod write;
 
 pub use answers::Answers;
@@ -63,6 +69,7 @@ pub(crate) use list::MAX_PAGE;
 pub use mirror::Mirror;
 use transition::Driver;
 use view::View;
+pub use watch::{Lost, News, Watcher};
 
 /// Setting of the store: requests in a minute that are enough for one copy.
 const SCALEUP_RPM_THRESHOLD: &str = "scaleup_rpm_threshold";
@@ -138,15 +145,17 @@ pub struct Mesh {
     view: View,
     state: Mutex<State>,
     /// Revision of the store that the view shows.
-    applied: watch::Sender<u64>,
-    mirror: watch::Sender<Mirror>,
+    applied: latest::Sender<u64>,
+    mirror: latest::Sender<Mirror>,
     /// Until when the session of the store certainly lives.
-    session: watch::Receiver<Option<Instant>>,
+    session: latest::Receiver<Option<Instant>>,
     /// This instance leads.
-    leading: watch::Sender<bool>,
+    leading: latest::Sender<bool>,
     /// What `config/` of the store says.
-    config: watch::Sender<BTreeMap<String, String>>,
+    config: latest::Sender<BTreeMap<String, String>>,
     chance: Mutex<Rng>,
+    /// What changed, for those who watch.
+    news: broadcast::Sender<News>,
     /// The others; `None` = this instance is alone, and copies are here or nowhere.
     cluster: Option<Cluster>,
     dirty: Arc<Dirty>,
@@ -199,15 +208,16 @@ impl Mesh {
             cache,
             store,
             session,
-            leading: watch::Sender::new(false),
+            leading: latest::Sender::new(false),
             options,
             metrics,
             view: View::default(),
             state: Mutex::new(state),
-            applied: watch::Sender::new(0),
-            mirror: watch::Sender::new(Mirror::Syncing),
-            config: watch::Sender::new(BTreeMap::new()),
+            applied: latest::Sender::new(0),
+            mirror: latest::Sender::new(Mirror::Syncing),
+            config: latest::Sender::new(BTreeMap::new()),
             chance: Mutex::new(Rng::new(seed)),
+            news: broadcast::Sender::new(watch::BUFFER),
             cluster,
             dirty,
             me: me.clone(),
@@ -240,7 +250,7 @@ impl Mesh {
     }
 
     /// Settings from the store, and every change of them.
-    pub fn config(&self) -> watch::Receiver<BTreeMap<String, String>> {
+    pub fn config(&self) -> latest::Receiver<BTreeMap<String, String>> {
         self.config.subscribe()
     }
 

@@ -279,6 +279,7 @@ impl Plane {
             unary: destination.unary,
         };
         let mut hop = Hop::of_client(incoming.routing.balanced);
+        hop.draw = self.routes.draw(&plan.name, plan.kind, &incoming.parts.headers);
         let route = match self.try_place(&plan, &hop) {
             Some(route) => route,
             None => Box::pin(self.place(&plan, &mut hop)).await?,

@@ -9,6 +9,11 @@ use kit::{
 };
 use prometheus_client::registry::Registry;
 use tokio::{net::TcpListener, time::Instant};
+#[cfg(feature = "etcd")]
+use {
+    crate::store::etcd::{self, Etcd},
+    kit::exit::UsageError,
+};
 
 use crate::{
     args::{Args, ClusterConfig, CompatConfig, Config, StoreConfig, compat},
@@ -209,7 +214,29 @@ async fn open_store(config: &StoreConfig) -> anyhow::Result<Arc<dyn Store>> {
         StoreConfig::File(path) => {
             Arc::new(Memory::open(path).with_context(|| format!("open the registry in {}", path.display()))?)
         }
-        StoreConfig::Etcd { .. } => anyhow::bail!("etcd is not built in"),
+        #[cfg(feature = "etcd")]
+        StoreConfig::Etcd {
+            connection,
+            root,
+            read_only,
+            session,
+        } => {
+            let config = etcd::config::Config::parse(connection)
+                .map_err(anyhow::Error::from)
+                .map_err(UsageError)?;
+            let options = etcd::Options {
+                read_only: *read_only,
+                session: *session,
+                ..etcd::Options::new(config, root)
+            };
+            Arc::new(
+                Etcd::connect(options)
+                    .await
+                    .context("connect to the registry's store")?,
+            )
+        }
+        #[cfg(not(feature = "etcd"))]
+        StoreConfig::Etcd { .. } => anyhow::bail!("this program is built without etcd"),
     })
 }
 

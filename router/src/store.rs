@@ -2,11 +2,13 @@
 //!
 //! Everything that is decided together by many routers goes through [`Store::commit`], which compares before it
 //! writes; everything that is read often comes from a mirror that a [`Follower`] feeds. Two implementations pass the
-//! same tests: [`memory`] within one process, with a file if asked to, and etcd.
+//! same tests: [`memory`] within one process, with a file if asked to, and etcd (feature `etcd`).
 //!
 //! Keys are relative to the cluster's root; `api::records` says which there are.
 
 mod error;
+#[cfg(feature = "etcd")]
+pub mod etcd;
 mod follow;
 pub mod memory;
 mod txn;

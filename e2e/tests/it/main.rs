@@ -16,6 +16,7 @@ mod eviction;
 mod examples;
 mod hostile_clients;
 mod mesh;
+mod peers;
 mod plane;
 mod policies;
 mod request_logs;

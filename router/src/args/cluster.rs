@@ -14,6 +14,9 @@ use crate::core::fleet::{Constraints, scale::ScaleSettings};
 /// Characters of a pod's name that make an instance's id. Source: upstream's start script.
 const POD_SUFFIX: usize = 12;
 
+/// Shorter ones end while a busy machine does something else.
+const LEAST_SESSION: Duration = Duration::from_secs(2);
+
 /// Settings of a router that shares its models with others.
 #[derive(clap::Args, Debug)]
 #[command(next_help_heading = "Many routers")]
@@ -39,6 +42,10 @@ pub struct ClusterArgs {
     /// Take no registrations and change no records
     #[arg(long, env = "KV_READ_ONLY", value_name = "BOOL")]
     pub kv_read_only: bool,
+
+    /// A router that says nothing for so long is gone for the others; at least 2 s
+    #[arg(long, env = "STOWAGE_SESSION", default_value = "25s", value_parser = kit::args::duration, value_name = "TIME")]
+    pub session: Duration,
 
     /// Port for other routers
     #[arg(long, env = "STOWAGE_PEER_PORT", default_value_t = api::names::ports::PEER, value_name = "PORT")]
@@ -128,6 +135,8 @@ pub enum StoreConfig {
         root: String,
         /// Write nothing.
         read_only: bool,
+        /// A router that says nothing for so long is gone.
+        session: Duration,
     },
 }
 
@@ -166,6 +175,13 @@ impl ClusterArgs {
         };
         match store.split_once(':') {
             Some(("etcd", connection)) if !connection.is_empty() => {
+                if self.session < LEAST_SESSION {
+                    return Err(UsageError::msg(format!(
+                        "--session {}: at least {}",
+                        humantime::format_duration(self.session),
+                        humantime::format_duration(LEAST_SESSION)
+                    )));
+                }
                 let Some(service) = self.service_name.as_deref().filter(|name| !name.is_empty()) else {
                     return Err(UsageError::msg(
                         "--service-name (MM_SERVICE_NAME) is needed with a store in etcd: it is a part of the keys",
@@ -175,6 +191,7 @@ impl ClusterArgs {
                     connection: connection.to_owned(),
                     root: format!("/{}/{service}/", self.kv_prefix),
                     read_only: self.kv_read_only,
+                    session: self.session,
                 })
             }
             Some(("file", path)) if !path.is_empty() => Ok(StoreConfig::File(path.into())),

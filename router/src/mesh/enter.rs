@@ -1,7 +1,6 @@
 //! From a name to a loaded copy: what every request asks.
 
-use std::sync::Arc;
-
+use http::HeaderMap;
 use tonic::Status;
 
 use crate::{
@@ -18,6 +17,11 @@ const MAX_TURNS: usize = 8;
 impl Mesh {
     /// Warm path: resolves the name and enters its copy. No lock, no allocation when it is ready or unknown.
     pub fn try_enter(&self, name: &str, kind: Kind) -> TryEnter {
+        self.try_enter_drawn(name, kind, None)
+    }
+
+    /// The same for a call whose model is drawn.
+    pub(super) fn try_enter_drawn(&self, name: &str, kind: Kind, draw: Option<u8>) -> TryEnter {
         let model = |id: &str| match self.cache.enter(id) {
             // A copy here is that of a registered model: removing a model removes its copy.
             Some(lease) => TryEnter::Ready(lease),
@@ -28,7 +32,7 @@ impl Mesh {
         };
         let vmodel = || {
             self.view.with_vmodel(name, |vmodel| {
-                let model = self.draw(vmodel);
+                let model = self.drawn(vmodel, draw);
                 match self.cache.enter(model) {
                     Some(lease) => TryEnter::Ready(lease),
                     None => TryEnter::Cold(model.clone()),
@@ -45,8 +49,18 @@ impl Mesh {
     /// Resolves the name and enters its copy, which is loaded first where there is none. Goes along when a vmodel
     /// switches in the meantime. Dropping the future gives the wait up.
     pub async fn enter(&self, name: &str, kind: Kind) -> Result<Lease, Status> {
+        self.enter_drawn(name, kind, None).await
+    }
+
+    /// The same for a call whose model is drawn.
+    pub(super) async fn enter_drawn(
+        &self,
+        name: &str,
+        kind: Kind,
+        draw: Option<u8>,
+    ) -> Result<Lease, Status> {
         for _ in 0..MAX_TURNS {
-            let Some(found) = self.resolve(name, kind) else {
+            let Some(found) = self.resolve_drawn(name, kind, draw) else {
                 return Err(not_found(kind));
             };
             let err = match self.acquire(&found).await {
@@ -54,9 +68,7 @@ impl Mesh {
                 Err(err) => err,
             };
             // An error of a model that this name no longer leads to is not this request's.
-            let moved = self
-                .resolve(name, kind)
-                .is_none_or(|now| !Arc::ptr_eq(&now.spec, &found.spec));
+            let moved = !self.view.is_registered(&found) || !self.leads_to(name, kind, &found.id);
             if !moved && !matches!(err, CacheError::Removed { .. }) {
                 return Err(err.named(name).status());
             }
@@ -87,26 +99,72 @@ impl Mesh {
         })
     }
 
+    /// The model that a name leads to; of several the active one.
     pub(super) fn resolve(&self, name: &str, kind: Kind) -> Option<Found> {
+        self.resolve_drawn(name, kind, None)
+    }
+
+    /// The same for a call whose model is drawn.
+    pub(super) fn resolve_drawn(&self, name: &str, kind: Kind, draw: Option<u8>) -> Option<Found> {
         match kind {
             Kind::Model => self.view.model(name),
-            Kind::VModel => self.resolve_vmodel(name),
-            Kind::Either => self.resolve_vmodel(name).or_else(|| self.view.model(name)),
+            Kind::VModel => self.resolve_vmodel(name, draw),
+            Kind::Either => self.resolve_vmodel(name, draw).or_else(|| self.view.model(name)),
         }
     }
 
-    fn resolve_vmodel(&self, name: &str) -> Option<Found> {
-        let model = self.view.with_vmodel(name, |vmodel| self.draw(vmodel).clone())?;
+    /// Whether a call for this name may go to this model.
+    pub(super) fn leads_to(&self, name: &str, kind: Kind, id: &str) -> bool {
+        let of_vmodel = || {
+            self.view.with_vmodel(name, |vmodel| {
+                let shared = vmodel.weights.iter().any(|weight| *weight.model == *id);
+                *vmodel.active == *id || shared
+            })
+        };
+        match kind {
+            Kind::Model => name == id,
+            Kind::VModel => of_vmodel().unwrap_or(false),
+            Kind::Either => of_vmodel().unwrap_or(name == id),
+        }
+    }
+
+    fn resolve_vmodel(&self, name: &str, draw: Option<u8>) -> Option<Found> {
+        let model = self
+            .view
+            .with_vmodel(name, |vmodel| self.drawn(vmodel, draw).clone())?;
         self.view.model(&model).or_else(|| self.reread(name))
     }
 
-    /// The model that gets this request.
-    fn draw<'a>(&self, vmodel: &'a VModelRecord) -> &'a ModelId {
-        if vmodel.weights.is_empty() {
+    /// The model that gets a call; without a draw the active one.
+    fn drawn<'a>(&self, vmodel: &'a VModelRecord, draw: Option<u8>) -> &'a ModelId {
+        let Some(draw) = draw.filter(|_| !vmodel.weights.is_empty()) else {
             return &vmodel.active;
+        };
+        let drawn = vmodel.at(draw.into());
+        // One that is gone, because somebody removed it by force, gets nothing.
+        if self.view.model(drawn).is_some() {
+            drawn
+        } else {
+            &vmodel.active
         }
-        let draw = self.chance.lock().below(100);
-        vmodel.at(draw)
+    }
+
+    /// Draws for a call of a vmodel that several models share; the clients of a sticky one always draw the same.
+    pub(super) fn draw_for(&self, name: &str, kind: Kind, headers: &HeaderMap) -> Option<u8> {
+        if kind == Kind::Model || !self.view.is_shared() {
+            return None;
+        }
+        self.view.with_vmodel(name, |vmodel| {
+            if vmodel.weights.is_empty() {
+                return None;
+            }
+            let client = headers.get(&*vmodel.sticky).filter(|_| !vmodel.sticky.is_empty());
+            let draw = match client {
+                Some(value) => stable_hash(name.as_bytes(), value.as_bytes()) % 100,
+                None => self.chance.lock().below(100),
+            };
+            u8::try_from(draw).ok()
+        })?
     }
 
     /// The view changes one entry at a time: between the two look-ups the vmodel has moved and its old model was
@@ -155,4 +213,14 @@ impl Drop for CheckRegistered<'_> {
             mesh.cache.remove(&found.id);
         }
     }
+}
+
+/// The same on every router and in every version: clients stay with their model (FNV-1a).
+fn stable_hash(name: &[u8], value: &[u8]) -> u64 {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    for byte in name.iter().chain([&0]).chain(value) {
+        hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    }
+    // The low digits of a decimal remainder need all bits.
+    hash ^ (hash >> 32)
 }

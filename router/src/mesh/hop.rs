@@ -63,6 +63,8 @@ pub struct Hop {
     pub tried_here: bool,
     /// The router that forwarded the call.
     pub from: Option<Ix>,
+    /// Which of the models that share a vmodel gets the call, from 0 to 99; `None` = drawn when it comes to that.
+    pub draw: Option<u8>,
     /// Attempts so far.
     pub attempt: u8,
     /// What the last of `tried` said; when there is no place left, the client should hear of it.
@@ -90,6 +92,7 @@ impl Hop {
             tried: Vec::new(),
             tried_here: false,
             from: None,
+            draw: None,
             attempt: 0,
             last: None,
         }
@@ -171,8 +174,15 @@ pub enum TryRoute {
     NotFound,
 }
 
-/// Finds a place for a call. [`Mesh`] does; tests have tables.
+/// Finds a place for a call. [`Mesh`](super::Mesh) does; tests have tables.
 pub trait Routes: Send + Sync + fmt::Debug {
+    /// What decides which model gets a call where several share a name: the same for all attempts, and for all calls of a
+    /// client where the name asks for that. `None` = nothing has to be decided.
+    fn draw(&self, name: &str, kind: Kind, headers: &http::HeaderMap) -> Option<u8> {
+        let _nothing = (name, kind, headers);
+        None
+    }
+
     /// Warm path: no lock, no wait.
     fn try_enter(&self, name: &str, kind: Kind, hop: &Hop) -> TryRoute;
 

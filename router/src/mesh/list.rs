@@ -8,7 +8,7 @@ use crate::{
     model::{ModelId, version_prefix},
 };
 
-use super::Mesh;
+use super::{Mesh, view::Entry};
 
 /// Models in one page, at most.
 pub(crate) const MAX_PAGE: usize = 1_000;
@@ -76,6 +76,34 @@ impl Mesh {
             .collect()
     }
 
+    /// What the record says of copies on all instances.
+    fn describe_among(&self, entry: &Entry) -> Model {
+        let (copies, failures) = self.show_copies(entry);
+        let model = entry.model();
+        let kind = model.kind;
+        Model {
+            copies,
+            failures,
+            min_copies: model.min,
+            max_copies: model.max,
+            pinned: model.pinned.iter().map(|pin| pin.as_str().to_owned()).collect(),
+            last_size_bytes: model.size.unwrap_or(0),
+            // Alone, the copy here knows better than the record, which begins with a guess.
+            last_used_ms: self.cluster.as_ref().map_or(0, |_| model.last_used_ms),
+            assumed_load_ms: self
+                .cluster
+                .as_ref()
+                .map_or(0, |cluster| cluster.assumed_load_ms(kind)),
+            ..Model::default()
+        }
+    }
+
+    /// One model; `None` = there is none.
+    pub(super) fn show_model(&self, id: &ModelId) -> Option<Model> {
+        let vmodel = self.state.lock().books.served(id).cloned();
+        self.describe(id, vmodel)
+    }
+
     /// `None` when it was removed in the meantime.
     fn describe(&self, id: &ModelId, vmodel: Option<VModelId>) -> Option<Model> {
         let entry = self.view.entry(id)?;
@@ -91,7 +119,7 @@ impl Mesh {
             r#type: entry.spec.kind.clone(),
             path: entry.spec.path.clone(),
             error: stuck.map_or_else(String::new, |error| format!("stays with this model: {error}")),
-            ..Model::default()
+            ..self.describe_among(&entry)
         };
         let Some(copy) = copy else {
             return Some(model);

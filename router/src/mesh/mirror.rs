@@ -131,9 +131,10 @@ impl Mesh {
             }
             Table::Nodes => Ok(()),
         };
-        if let Err(error) = put {
+        match put {
+            Ok(()) => self.tell(key.table, &key.name),
             // What was known of it before stays: one broken record must harm nothing else.
-            tracing::warn!(%error, "a record is not taken");
+            Err(error) => tracing::warn!(%error, "a record is not taken"),
         }
     }
 
@@ -203,6 +204,7 @@ impl Mesh {
             Table::Config => self.configure(name, None),
             Table::Nodes => {}
         }
+        self.tell(key.table, name);
     }
 
     /// After each batch: the fleet as it is now, and whether this instance leads.

@@ -1,7 +1,5 @@
 //! The way of a request among many instances.
 
-use std::sync::Arc;
-
 use futures::future::BoxFuture;
 use tonic::{Code, Status};
 
@@ -26,9 +24,13 @@ const MAX_TURNS: usize = 8;
 const BUSY: u64 = 8;
 
 impl Routes for Mesh {
+    fn draw(&self, name: &str, kind: Kind, headers: &http::HeaderMap) -> Option<u8> {
+        self.draw_for(name, kind, headers)
+    }
+
     fn try_enter(&self, name: &str, kind: Kind, hop: &Hop) -> TryRoute {
         let Some(cluster) = &self.cluster else {
-            return match Mesh::try_enter(self, name, kind) {
+            return match self.try_enter_drawn(name, kind, hop.draw) {
                 TryEnter::Ready(lease) => TryRoute::Ready(Route::Here(lease)),
                 TryEnter::Cold(_) => TryRoute::Cold,
                 TryEnter::NotFound => TryRoute::NotFound,
@@ -45,7 +47,7 @@ impl Routes for Mesh {
     ) -> BoxFuture<'a, Result<Route, Status>> {
         Box::pin(async move {
             match &self.cluster {
-                None => Mesh::enter(self, name, kind).await.map(Route::Here),
+                None => self.enter_drawn(name, kind, hop.draw).await.map(Route::Here),
                 Some(cluster) => self.route(cluster, name, kind, hop).await,
             }
         })
@@ -55,7 +57,7 @@ impl Routes for Mesh {
 impl Mesh {
     fn try_route(&self, cluster: &Cluster, name: &str, kind: Kind, hop: &Hop) -> TryRoute {
         if !hop.tried_here {
-            match Mesh::try_enter(self, name, kind) {
+            match self.try_enter_drawn(name, kind, hop.draw) {
                 TryEnter::Ready(lease) => {
                     let leave = lease.in_flight() > BUSY && hop.origin == Origin::Client { balanced: false };
                     let elsewhere = if leave {
@@ -69,7 +71,7 @@ impl Mesh {
                 TryEnter::Cold(_) | TryEnter::NotFound => {}
             }
         }
-        let Some(found) = self.resolve(name, kind) else {
+        let Some(found) = self.resolve_drawn(name, kind, hop.draw) else {
             return TryRoute::Cold;
         };
         let Some(entry) = self
@@ -107,7 +109,10 @@ impl Mesh {
 
     async fn route(&self, cluster: &Cluster, name: &str, kind: Kind, hop: &mut Hop) -> Result<Route, Status> {
         for _ in 0..MAX_TURNS {
-            let found = self.find(cluster, name, kind).await?;
+            let found = match self.resolve_drawn(name, kind, hop.draw) {
+                Some(found) => found,
+                None => self.find(cluster, name, kind).await?,
+            };
             let Some(entry) = self.view.entry(&found.id) else {
                 continue;
             };
@@ -149,10 +154,7 @@ impl Mesh {
             if matches!(err, CacheError::Removed { .. }) {
                 continue;
             }
-            let moved = self
-                .resolve(name, kind)
-                .is_none_or(|now| !Arc::ptr_eq(&now.spec, &found.spec));
-            if moved {
+            if !self.view.is_registered(&found) || !self.leads_to(name, kind, &found.id) {
                 continue;
             }
             let status = err.clone().named(name).status();
@@ -176,7 +178,14 @@ impl Mesh {
         })
     }
 
-    fn decide(&self, cluster: &Cluster, entry: &Entry, own: Own, own_in_flight: u32, hop: &Hop) -> Decision {
+    pub(super) fn decide(
+        &self,
+        cluster: &Cluster,
+        entry: &Entry,
+        own: Own,
+        own_in_flight: u32,
+        hop: &Hop,
+    ) -> Decision {
         let fleet = self.view.fleet();
         let ledger = cluster.ledger.lock();
         let mut excluded = hop.tried.clone();
@@ -214,7 +223,7 @@ impl Mesh {
     }
 
     /// The copy here, and the requests in it.
-    fn own(&self, id: &str) -> (Own, u32) {
+    pub(super) fn own(&self, id: &str) -> (Own, u32) {
         let Some(copy) = self.cache.copy(id) else {
             return (Own::Absent, 0);
         };

@@ -10,10 +10,12 @@ use tonic::Code;
 use super::{Kind, MeshOptions, TryEnter};
 use crate::cache::CacheOptions;
 
+mod among;
 mod chaos;
 pub(crate) mod fake;
+mod shares;
 
-use fake::{Behavior, Fixture, Setup, point, register};
+use fake::{Behavior, Fixture, PATIENCE, Setup, point, register};
 
 impl Fixture {
     fn try_enter(&self, name: &str, kind: Kind) -> String {

@@ -2,7 +2,10 @@
 //!
 //! Of a model only that is kept which routing and listing need, in little memory: every router has all models.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
 
 use arc_swap::ArcSwap;
 
@@ -22,6 +25,8 @@ use super::Found;
 pub(super) struct View {
     models: Map<ModelId, Arc<Entry>>,
     vmodels: Map<VModelId, Arc<VModelRecord>>,
+    /// Vmodels that several models share.
+    shared: AtomicUsize,
     fleet: ArcSwap<Fleet>,
 }
 
@@ -99,6 +104,11 @@ impl View {
             .collect()
     }
 
+    /// Whether any vmodel is shared by several models.
+    pub(super) fn is_shared(&self) -> bool {
+        self.shared.load(Ordering::Relaxed) > 0
+    }
+
     pub(super) fn fleet(&self) -> Arc<Fleet> {
         self.fleet.load_full()
     }
@@ -131,11 +141,25 @@ impl View {
     }
 
     pub(super) fn put_vmodel(&self, id: VModelId, record: Arc<VModelRecord>) {
-        self.vmodels.pin().insert(id, record);
+        let weighted = usize::from(!record.weights.is_empty());
+        let before = self
+            .vmodels
+            .pin()
+            .insert(id, record)
+            .map(|record| !record.weights.is_empty());
+        self.shared.fetch_add(weighted, Ordering::Relaxed);
+        self.shared
+            .fetch_sub(usize::from(before == Some(true)), Ordering::Relaxed);
     }
 
     pub(super) fn remove_vmodel(&self, id: &str) {
-        self.vmodels.pin().remove(id);
+        let weighted = self
+            .vmodels
+            .pin()
+            .remove(id)
+            .map(|record| !record.weights.is_empty());
+        self.shared
+            .fetch_sub(usize::from(weighted == Some(true)), Ordering::Relaxed);
     }
 
     #[cfg(test)]

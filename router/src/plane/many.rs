@@ -105,6 +105,7 @@ impl Plane {
             unary: true,
         };
         let mut hop = Hop::of_client(incoming.routing.balanced);
+        hop.draw = self.routes.draw(&plan.name, plan.kind, &incoming.parts.headers);
         let route = match self.place(&plan, &mut hop).await {
             Ok(route) => route,
             Err(failure) if failure.code == Code::NotFound => return Ok(None),

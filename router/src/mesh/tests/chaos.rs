@@ -1,7 +1,5 @@
 //! Any operations, in any order, from several tasks at once: nothing is left behind, and nothing is missing.
 
-use std::sync::Arc;
-
 use api::mmesh::{DeleteVModelRequest, RegisterModelRequest, SetVModelRequest, UnregisterModelRequest};
 use proptest::prelude::*;
 use tokio::task::JoinSet;
@@ -158,6 +156,23 @@ async fn enter(mesh: &Mesh, name: &str, kind: Kind, times: u8) -> Result<(), ton
 
 /// What must hold when nobody writes: readers see what the store has, and each transition has its driver.
 async fn check_books(mesh: &Mesh) {
+    // Transitions go on by themselves for a moment.
+    let revision = async || {
+        mesh.store
+            .get(&["registry/m0".to_owned()])
+            .await
+            .unwrap()
+            .revision
+    };
+    let mut now = revision().await;
+    loop {
+        mesh.reached(now).await;
+        let later = revision().await;
+        if later == now {
+            break;
+        }
+        now = later;
+    }
     let keys: Vec<String> = (0..MODELS).map(|n| format!("registry/{}", model(n))).collect();
     let models = mesh.store.get(&keys).await.unwrap().entries;
     let keys: Vec<String> = (0..VMODELS).map(|n| format!("vmodels/{}", vmodel(n))).collect();

@@ -32,7 +32,7 @@ use crate::{
 
 const MIB: u64 = 1 << 20;
 /// Far beyond what anything here takes; a test that gets there hangs.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What a load of one model does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +58,15 @@ pub(crate) struct Fake {
 }
 
 impl Fake {
+    /// Room for so many models.
+    pub(crate) fn new(capacity_models: u64) -> Arc<Self> {
+        Arc::new(Self {
+            capacity: capacity_models * MIB,
+            behaviors: watch::Sender::new(HashMap::new()),
+            state: watch::Sender::new(State::default()),
+        })
+    }
+
     pub(crate) fn behave(&self, id: &str, behavior: Option<Behavior>) {
         self.behaviors.send_modify(|behaviors| {
             match behavior {
@@ -182,11 +191,7 @@ impl Default for Setup {
 
 impl Setup {
     pub(crate) async fn start(self) -> Fixture {
-        let runtime = Arc::new(Fake {
-            capacity: self.capacity_models * MIB,
-            behaviors: watch::Sender::new(HashMap::new()),
-            state: watch::Sender::new(State::default()),
-        });
+        let runtime = Fake::new(self.capacity_models);
         let mut registry = Registry::default();
         let metrics = Metrics::new(&mut registry, MetricsOptions::default());
         let cache = Cache::start(runtime.clone(), self.cache, metrics.clone())
