@@ -19,6 +19,7 @@ pub use self::{
     etcd::Etcd,
     http::get,
     pod::{Pod, Ports},
+    traffic::Traffic,
 };
 use crate::example_runtime::Options;
 

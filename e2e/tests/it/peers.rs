@@ -241,6 +241,7 @@ impl Node {
             runtime: Arc::new(RemoteRuntime::new(&endpoint)),
             upstream: Upstream::Remote(Pool::new(endpoint, pool)),
             cache: CacheOptions::default(),
+            store: Arc::new(router::store::memory::Memory::new()),
             mesh: MeshOptions::default(),
             plane: PlaneOptions {
                 message_limit: LIMIT,
@@ -259,6 +260,7 @@ impl Node {
         let mut metrics = Registry::default();
         let options = MetricsOptions {
             max_labeled_models: 10,
+            ..MetricsOptions::default()
         };
         let counters = Metrics::new(&mut metrics, options);
         let router = Router::start(setup, counters, Readiness::new("starting"))
