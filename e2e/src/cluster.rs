@@ -9,7 +9,6 @@ mod audit;
 pub mod certificates;
 mod component;
 mod crds;
-mod port;
 mod programs;
 pub mod rights;
 mod server;

@@ -8,17 +8,17 @@ mod serve;
 use std::{sync::Arc, time::Duration};
 
 use axum::{
-    Router,
+    Extension, Router,
     extract::State,
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{get, post},
 };
 use http::{StatusCode, header};
 use prometheus_client::registry::Registry;
 use tokio::sync::Semaphore;
 
 use crate::drain::{Drain, Drained};
-pub use readiness::Readiness;
+pub use readiness::{Hold, Readiness};
 pub use serve::serve;
 #[cfg(feature = "tls")]
 pub use serve::serve_tls;
@@ -56,14 +56,27 @@ pub fn metrics(registry: Arc<Registry>) -> Router {
 }
 
 /// `/prestop`: answers when the drain has finished, or after `longest`. For containers that must outlive the router in
-/// their pod; it starts nothing itself.
+/// their pod; it starts nothing itself. `POST /prestop/start` does, from this machine only, and then answers the same.
 pub fn prestop(drain: Drain, longest: Duration) -> Router {
+    let start = drain.clone();
     let wait = async move || match tokio::time::timeout(longest, drain.finished()).await {
         Ok(Drained::Clean) => "drained\n".to_owned(),
         Ok(Drained::Late(left)) => format!("drain deadline passed with {left} in flight\n"),
         Err(_) => format!("no drain within {}\n", humantime::format_duration(longest)),
     };
-    Router::new().route("/prestop", get(wait.clone()).post(wait))
+    let also = wait.clone();
+    let start = async move |caller: Option<Extension<serve::Caller>>| {
+        if !caller.is_some_and(|Extension(caller)| caller.is_local) {
+            let text = "only programs of this machine may end it\n".to_owned();
+            return (StatusCode::FORBIDDEN, text);
+        }
+        tracing::info!("asked to end; draining");
+        start.start();
+        (StatusCode::OK, also().await)
+    };
+    Router::new()
+        .route("/prestop", get(wait.clone()).post(wait))
+        .route("/prestop/start", post(start))
 }
 
 #[derive(Clone)]

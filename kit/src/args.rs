@@ -39,6 +39,14 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         .map_err(|err| format!("{err}; write a number with its unit, like 250ms, 30s or 5m"))
 }
 
+/// As [`duration`], and a bare number is seconds: for variables whose name ends in `_SECS`.
+pub fn duration_secs(text: &str) -> Result<Duration, String> {
+    match text.trim().parse() {
+        Ok(seconds) => Ok(Duration::from_secs(seconds)),
+        Err(_) => duration(text),
+    }
+}
+
 /// As [`duration`], and a bare number is milliseconds: for variables whose name ends in `_MS`.
 pub fn duration_ms(text: &str) -> Result<Duration, String> {
     let text = text.trim();

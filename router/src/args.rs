@@ -13,10 +13,12 @@ use kit::{
 };
 
 mod cluster;
+pub mod compat;
 mod tls;
 
 pub use self::{
     cluster::{ClusterArgs, ClusterConfig, StoreConfig},
+    compat::{CompatArgs, CompatConfig},
     tls::{ClientAuth, PeerTls, TlsArgs, TlsConfig},
 };
 use crate::{
@@ -150,6 +152,10 @@ pub struct Args {
     #[command(flatten)]
     pub cluster: ClusterArgs,
 
+    /// `ModelMesh`.
+    #[command(flatten)]
+    pub compat: CompatArgs,
+
     /// Worker threads [default: one for each core]
     #[arg(long, env = "STOWAGE_THREADS", value_parser = clap::value_parser!(u16).range(1..=1024), value_name = "N")]
     pub threads: Option<u16>,
@@ -204,6 +210,8 @@ pub struct MetricsSetting {
     pub https: bool,
     /// Label series with the model.
     pub per_model: bool,
+    /// Label series with `package.Service/Method` instead of `Method`.
+    pub full_names: bool,
 }
 
 impl std::str::FromStr for MetricsSetting {
@@ -217,9 +225,17 @@ impl std::str::FromStr for MetricsSetting {
                     port: None,
                     https: false,
                     per_model: false,
+                    full_names: false,
                 });
             }
             "prometheus" => {}
+            "statsd" => {
+                return Err(
+                    "statsd is not supported: use \"prometheus\", and an exporter where \
+                            only statsd will do"
+                        .into(),
+                );
+            }
             _ => {
                 return Err(format!(
                     "{kind:?} is not supported: \"prometheus\" or \"disabled\" is expected"
@@ -231,6 +247,7 @@ impl std::str::FromStr for MetricsSetting {
             // As upstream, which scrapers are set up for.
             https: cfg!(feature = "tls"),
             per_model: false,
+            full_names: false,
         };
         for part in settings.split(';').filter(|part| !part.is_empty()) {
             let (key, value) = part
@@ -255,11 +272,16 @@ impl std::str::FromStr for MetricsSetting {
                         _ => return Err(format!("scheme {value:?} must be https or http")),
                     };
                 }
-                // Of the JVM, or of how upstream served metrics: nothing to set here.
-                "fq_names" | "mem_detail" | "legacy" => {}
+                "fq_names" => {
+                    setting.full_names = value
+                        .parse()
+                        .map_err(|_| format!("fq_names {value:?} must be true or false"))?;
+                }
+                // Of the JVM, or of statsd: nothing to set here.
+                "mem_detail" | "legacy" => {}
                 _ => {
                     return Err(format!(
-                        "unknown setting {key:?}: port, scheme and per_model_metrics are known"
+                        "unknown setting {key:?}: port, scheme, per_model_metrics and fq_names are known"
                     ));
                 }
             }
@@ -288,6 +310,8 @@ pub struct Config {
     pub metrics_https: bool,
     /// Label series with the model.
     pub per_model_metrics: bool,
+    /// Label series with the method's service.
+    pub full_method_names: bool,
     /// Runtime SPI.
     pub runtime: Endpoint,
     /// Model server.
@@ -316,6 +340,8 @@ pub struct Config {
     pub store: StoreConfig,
     /// Other routers; `None` = this one is alone.
     pub cluster: Option<ClusterConfig>,
+    /// What pods bring along that were made for `ModelMesh`.
+    pub compat: CompatConfig,
 }
 
 impl Args {
@@ -346,12 +372,15 @@ impl Args {
             metrics: self.metrics.port.map(at),
             metrics_https: self.metrics.https,
             per_model_metrics: self.metrics.per_model,
+            full_method_names: self.metrics.full_names,
             runtime,
             serving,
             connections: self.connections(),
             listen: ListenOptions {
                 header_list: u32::try_from(size("--max-headers", self.max_headers, 1 << 20)?)
                     .unwrap_or(u32::MAX),
+                age: self.compat.max_connection_age,
+                age_grace: self.compat.max_connection_age_grace,
                 ..ListenOptions::default()
             },
             rest_options: RestOptions {
@@ -382,6 +411,7 @@ impl Args {
             tls: self.tls.config()?,
             store: self.cluster.store()?,
             cluster: self.cluster.cluster(self.bind, &self.instance)?,
+            compat: self.compat.config()?,
         })
     }
 

@@ -16,6 +16,7 @@ use tonic::Code;
 use crate::{
     chunks::Chunks,
     failure::Failure,
+    payload::Tap,
     wire::framing::{FramingError, Meter, PREFIX, Prefix},
 };
 
@@ -67,6 +68,7 @@ pub struct RequestBody {
     wanted: usize,
     budget: Arc<ReplayBudget>,
     meter: Meter,
+    tap: Option<Arc<Tap>>,
 }
 
 impl RequestBody {
@@ -103,11 +105,23 @@ impl RequestBody {
             wanted: PREFIX,
             budget,
             meter: Meter::new(message_limit),
+            tap: None,
         }
+    }
+
+    /// Copies what has arrived and what arrives to a tap.
+    pub fn watch(&mut self, tap: Arc<Tap>) {
+        for chunk in self.first.iter().chain(&self.more) {
+            tap.request(chunk);
+        }
+        self.tap = Some(tap);
     }
 
     fn accept(&mut self, chunk: Bytes) -> Result<(), Failure> {
         self.meter.feed(&chunk).map_err(framing)?;
+        if let Some(tap) = &self.tap {
+            tap.request(&chunk);
+        }
         self.received += chunk.len() as u64;
         if self.kept {
             let kept = self.held_bytes + chunk.len() <= REPLAY_PER_CALL

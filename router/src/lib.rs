@@ -22,6 +22,7 @@ pub mod mesh;
 pub mod metrics;
 pub mod model;
 pub mod observe;
+pub mod payload;
 pub mod peer;
 pub mod plane;
 pub mod request;
@@ -33,7 +34,10 @@ pub mod runtime;
 pub mod server;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;
+pub mod start;
+pub mod stop;
 pub mod store;
+pub mod termination;
 pub mod tls;
 pub mod upstream;
 pub mod wire;

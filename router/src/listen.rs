@@ -1,6 +1,6 @@
 //! Accepts HTTP/2 connections, of clients and of other routers, and hands their streams to [`crate::respond`].
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{hash::BuildHasher as _, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use h2::server::Connection;
@@ -28,6 +28,10 @@ pub struct ListenOptions {
     pub calls: usize,
     /// Largest header list in bytes.
     pub header_list: u32,
+    /// A connection that is older is told to be opened anew; `None` = never.
+    pub age: Option<Duration>,
+    /// How long calls on it may then still take; `None` = as long as they want.
+    pub age_grace: Option<Duration>,
     /// Who calls.
     pub door: Door,
     /// Speaks TLS, and nothing else then.
@@ -51,6 +55,8 @@ impl Default for ListenOptions {
             streams: 1024,
             calls: 16_384,
             header_list: 16 << 10,
+            age: None,
+            age_grace: None,
             door: Door::Clients,
             tls: None,
         }
@@ -181,10 +187,34 @@ async fn connection<T: AsyncRead + AsyncWrite + Unpin>(
             None => std::future::pending().await,
         }
     };
+    let age = options.age.map(spread);
+    let too_old = async {
+        match (age, options.age_grace) {
+            (Some(age), Some(grace)) => time::sleep(age + grace).await,
+            _ => std::future::pending().await,
+        }
+    };
+    let leave = async {
+        match age {
+            Some(age) => tokio::select! {
+                () = drain.started() => {}
+                () = time::sleep(age) => {}
+            },
+            None => drain.started().await,
+        }
+    };
     tokio::select! {
-        end = streams(&mut connection, &plane, options.door, &calls, drain) => end,
+        end = streams(&mut connection, &plane, options.door, &calls, leave) => end,
         () = dead => Err(io::Error::other("the client does not answer pings")),
+        () = too_old => Err(io::Error::other("calls go on after the grace of the connection's age")),
     }
+}
+
+/// A tenth more or less, so that connections that were opened together are not closed together.
+fn spread(age: Duration) -> Duration {
+    let random = std::hash::RandomState::new().hash_one(0_u8) % 201;
+    // 0.9 to 1.1.
+    age.mul_f64(0.9 + random as f64 / 1000.0)
 }
 
 /// Starts a task for each stream; returns when the connection has ended.
@@ -193,15 +223,15 @@ async fn streams<T: AsyncRead + AsyncWrite + Unpin>(
     plane: &Arc<Plane>,
     door: Door,
     calls: &Arc<Semaphore>,
-    drain: &Drain,
+    leave: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let mut draining = std::pin::pin!(drain.started());
+    let mut leave = std::pin::pin!(leave);
     let mut told = false;
     loop {
         let accepted = tokio::select! {
             biased;
             accepted = connection.accept() => accepted,
-            () = &mut draining, if !told => {
+            () = &mut leave, if !told => {
                 // GOAWAY: the client opens its next streams elsewhere, those that are open go on.
                 connection.graceful_shutdown();
                 told = true;

@@ -3,6 +3,7 @@
 //! A child is looked up once and held; recording is a few atomic additions. No label grows without a bound.
 
 mod histogram;
+pub mod info;
 mod instance;
 mod requests;
 
@@ -30,6 +31,8 @@ use crate::{
 pub struct MetricsOptions {
     /// Models whose requests have labels of their own (`per_model_metrics`); the others share `_other`. 0 = off.
     pub max_labeled_models: usize,
+    /// Methods are labeled by `package.Service/Method` instead of `Method` (`fq_names`).
+    pub full_names: bool,
 }
 
 /// Metrics of the router. Cheap to clone.
@@ -102,7 +105,7 @@ impl Metrics {
     fn unregistered(options: MetricsOptions) -> Self {
         let times = || Histogram::new(&TIMES);
         let all = All {
-            requests: Requests::new(options.max_labeled_models),
+            requests: Requests::new(options),
             instance: Arc::default(),
             managed: Gauge::default(),
             cache_miss: times(),
@@ -255,6 +258,12 @@ impl Metrics {
             Refusal::NotLoading | Refusal::Removed | Refusal::ShuttingDown => return,
         };
         self.all.refusals.get_or_create(&RefusalLabels { reason }).inc();
+    }
+
+    /// Loads that succeeded and that failed, since the start.
+    pub fn loads(&self) -> (u64, u64) {
+        let failed = self.all.load_failure.0.get();
+        (self.all.load.count(), u64::try_from(failed).unwrap_or(0))
     }
 
     pub(crate) fn note(&self, note: &Note) {

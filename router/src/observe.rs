@@ -1,5 +1,5 @@
 //! What one call leaves behind, however it ends: its place in the metrics, and a line in the log when
-//! `router::observe` is logged at debug.
+//! `router::observe` is logged at debug, or each call is to be logged; payload processors are told.
 
 use std::{sync::Arc, time::Instant};
 
@@ -7,10 +7,14 @@ use api::names::headers;
 use http::HeaderMap;
 use tonic::Code;
 
+mod calls;
+
+pub use self::calls::{LoggedHeader, LoggedHeadersError, Observers, follow_config, logged_headers, start};
 use crate::{
     exchange::Exchange,
     failure,
     metrics::{MethodMetrics, Metrics},
+    payload::{Ended, Tap},
     upstream::Head,
 };
 
@@ -25,6 +29,10 @@ struct Line {
     model: Option<String>,
     vmodel: Option<String>,
     request_id: Option<String>,
+    /// Headers that are to be logged, as JSON.
+    headers: Option<String>,
+    /// For every log, not only for that of somebody who looks for something.
+    each: bool,
 }
 
 impl Line {
@@ -39,6 +47,33 @@ impl Line {
             model: text(headers::MODEL_ID),
             vmodel: text(headers::VMODEL_ID),
             request_id: text(headers::REQUEST_ID),
+            headers: None,
+            each: false,
+        }
+    }
+}
+
+macro_rules! call_ended {
+    ($level:ident, $line:expr, $code:expr, $elapsed_ms:expr) => {
+        tracing::$level!(
+            method = $line.method,
+            model = $line.model,
+            vmodel = $line.vmodel,
+            code = kit::status::name($code),
+            elapsed_ms = $elapsed_ms,
+            request_id = $line.request_id,
+            headers = $line.headers,
+            "call ended"
+        )
+    };
+}
+
+impl Line {
+    fn write(&self, code: Code, elapsed_ms: f64) {
+        if self.each {
+            call_ended!(info, self, code, elapsed_ms);
+        } else {
+            call_ended!(debug, self, code, elapsed_ms);
         }
     }
 }
@@ -56,6 +91,15 @@ pub struct Observation {
     /// The router that the client called counts it.
     forwarded: bool,
     line: Option<Box<Line>>,
+    tap: Option<Box<Tapped>>,
+}
+
+/// What payload processors are told of.
+#[derive(Debug)]
+struct Tapped {
+    tap: Arc<Tap>,
+    /// Model and vmodel, once one answers.
+    names: Option<(String, Option<String>)>,
 }
 
 impl Observation {
@@ -71,7 +115,31 @@ impl Observation {
             ended: false,
             forwarded: false,
             line: tracing::enabled!(tracing::Level::DEBUG).then(|| Box::new(Line::of(path, metadata))),
+            tap: None,
         }
+    }
+
+    /// Lets others see the call, too. After [`Observation::is_forwarded`]: who took it from its client tells of it.
+    pub fn show(&mut self, observers: Option<&Observers>, path: &str, metadata: &HeaderMap) {
+        let Some(observers) = observers.filter(|_| !self.forwarded) else {
+            return;
+        };
+        if observers.logs_each() && tracing::enabled!(tracing::Level::INFO) {
+            self.line
+                .get_or_insert_with(|| Box::new(Line::of(path, metadata)))
+                .each = true;
+        }
+        if let Some(line) = &mut self.line {
+            line.headers = observers.headers_of(metadata);
+        }
+        self.tap = observers
+            .tap(path, metadata)
+            .map(|tap| Box::new(Tapped { tap, names: None }));
+    }
+
+    /// Where copies of what passes go, if anywhere.
+    pub fn tap(&self) -> Option<&Arc<Tap>> {
+        self.tap.as_ref().map(|tapped| &tapped.tap)
     }
 
     /// Another router has forwarded the call: what its client sees is counted there.
@@ -90,6 +158,9 @@ impl Observation {
             if let Some(line) = &mut self.line {
                 line.model = Some(model.to_owned());
                 line.vmodel = exchange.vmodel().map(str::to_owned);
+            }
+            if let Some(tapped) = &mut self.tap {
+                tapped.names = Some((model.to_owned(), exchange.vmodel().map(str::to_owned)));
             }
             let exists = failure::code(&head.headers) != Some(Code::Unimplemented);
             if exists && !self.method.is_known() {
@@ -136,16 +207,16 @@ impl Observation {
             self.method
                 .invoke_model(code, now.saturating_duration_since(invoked));
         }
+        if let Some(Tapped {
+            tap,
+            names: Some((model, vmodel)),
+        }) = self.tap.take().map(|tapped| *tapped)
+        {
+            tap.finish(Ended { code, model, vmodel });
+        }
         if let Some(line) = &self.line {
-            tracing::debug!(
-                method = line.method,
-                model = line.model,
-                vmodel = line.vmodel,
-                code = kit::status::name(code),
-                elapsed_ms = now.saturating_duration_since(self.started).as_secs_f64() * 1e3,
-                request_id = line.request_id,
-                "call ended"
-            );
+            let elapsed_ms = now.saturating_duration_since(self.started).as_secs_f64() * 1e3;
+            line.write(code, elapsed_ms);
         }
     }
 }

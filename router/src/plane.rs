@@ -10,7 +10,7 @@
 
 use std::{
     collections::HashMap,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::{Duration, Instant},
 };
 
@@ -32,6 +32,7 @@ use crate::{
         hop::{Hop, Route, Routes},
     },
     metrics::Metrics,
+    observe::Observers,
     peer::{Busy, Peers},
     request::{self, Routing},
     rules::{NameKind, Rules},
@@ -89,6 +90,8 @@ pub struct Plane {
     peers: Option<Arc<Peers>>,
     /// What other routers ask of this one.
     internal: Option<LocalService>,
+    /// Set once, before the first call.
+    observers: OnceLock<Arc<Observers>>,
 }
 
 /// Services that the router answers itself.
@@ -185,6 +188,7 @@ impl Plane {
             routes: mesh.clone(),
             peers: None,
             internal: None,
+            observers: OnceLock::new(),
             mesh,
             upstream,
             rules,
@@ -221,6 +225,16 @@ impl Plane {
     /// Counters and histograms.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// Who else sees calls; `None` = nobody.
+    pub fn observers(&self) -> Option<&Observers> {
+        self.observers.get().map(|observers| &**observers)
+    }
+
+    /// Lets others see calls from now on. Only the first call of this counts.
+    pub fn set_observers(&self, observers: Arc<Observers>) {
+        let _ = self.observers.set(observers);
     }
 
     /// Memory for requests that may be sent again.

@@ -19,6 +19,7 @@ use crate::{
     failure::{self, Failure},
     listen::Door,
     observe::Observation,
+    payload::Tap,
     plane::{Incoming, Plane, Reply},
     request::Routing,
     upstream::{Frame, Head},
@@ -48,6 +49,7 @@ pub async fn serve(
     if door == Door::Routers {
         seen.is_forwarded();
     }
+    seen.show(plane.observers(), parts.uri.path(), &parts.headers);
     let started = seen.started();
     let longest = plane.options().longest_call;
     let routing = match Routing::of(&parts.headers) {
@@ -65,7 +67,10 @@ pub async fn serve(
         Door::Clients => plane.options().message_limit,
         Door::Routers => usize::MAX,
     };
-    let body = RequestBody::stream(stream, limit, plane.budget().clone());
+    let mut body = RequestBody::stream(stream, limit, plane.budget().clone());
+    if let Some(tap) = seen.tap() {
+        body.watch(tap.clone());
+    }
     let incoming = Box::new(Incoming {
         parts,
         body,
@@ -114,6 +119,7 @@ pub async fn serve(
         direct: true,
         meter: Meter::new(limit),
         bytes: 0,
+        tap: seen.tap().cloned(),
     };
     let ended = poll_fn(|cx| {
         if let Poll::Ready(ended) = relay.poll(cx, &mut source, &plane, uri.path()) {
@@ -175,6 +181,7 @@ struct Relay {
     direct: bool,
     meter: Meter,
     bytes: u64,
+    tap: Option<Arc<Tap>>,
 }
 
 impl Relay {
@@ -204,6 +211,9 @@ impl Relay {
                         return Poll::Ready(framing(error).trailers());
                     }
                     self.bytes += data.len() as u64;
+                    if let Some(tap) = &self.tap {
+                        tap.response(&data);
+                    }
                     self.data = data;
                 }
                 Some(Ok(Frame::Trailers(mut trailers))) => {

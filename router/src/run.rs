@@ -16,15 +16,17 @@ use {
 };
 
 use crate::{
-    args::{Args, ClusterConfig, Config, StoreConfig},
+    args::{Args, ClusterConfig, CompatConfig, Config, StoreConfig, compat},
     core::fleet::{Constraints, InstanceId},
     listen,
     mesh::{ClusterOptions, Mesh, MeshOptions},
     metrics::{Metrics, MetricsOptions},
+    observe,
     peer::{PeerOptions, Peers},
     rules::Rules,
     runtime::RemoteRuntime,
     server::{Listeners, Router, Setup},
+    start,
     store::{Store, memory::Memory},
     tls,
     upstream::{self, Pool, PoolOptions, Upstream},
@@ -47,6 +49,13 @@ const LONGEST_TAIL: Duration = Duration::from_secs(15);
 pub fn main(args: &Args) -> anyhow::Result<()> {
     let config = args.config()?;
     kit::telemetry::init(&args.telemetry)?;
+    let ignored = compat::ignored();
+    if !ignored.is_empty() {
+        tracing::info!(
+            variables = ignored.join(" "),
+            "variables that change nothing here"
+        );
+    }
     kit::threads::runtime(args.threads)?.block_on(run(config))
 }
 
@@ -59,6 +68,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
         metrics,
         metrics_https,
         per_model_metrics,
+        full_method_names,
         runtime,
         serving,
         connections,
@@ -73,6 +83,7 @@ async fn run(config: Config) -> anyhow::Result<()> {
         tls,
         store,
         cluster,
+        compat,
     } = config;
     let tls = tls::Parts::read(tls.as_ref(), metrics.is_some() && metrics_https).context("set up TLS")?;
     // Two steps: first models are handed over while everything goes on, then calls end.
@@ -97,7 +108,23 @@ async fn run(config: Config) -> anyhow::Result<()> {
     tls.follow(CERTIFICATES_INTERVAL, drain.clone());
     let mut registry = Registry::default();
     let max_labeled_models = if per_model_metrics { LABELED_MODELS } else { 0 };
-    let counters = Metrics::new(&mut registry, MetricsOptions { max_labeled_models });
+    let options = MetricsOptions {
+        max_labeled_models,
+        full_names: full_method_names,
+    };
+    let counters = Metrics::new(&mut registry, options);
+    let CompatConfig {
+        log_each,
+        logged_headers,
+        payloads,
+        info,
+        models,
+        probation,
+    } = compat;
+    if let Some(info) = info {
+        info.register(&mut registry, |name| std::env::var(name).ok());
+    }
+    let observers = observe::start(log_each, logged_headers, payloads, &mut registry)?;
     let registry = Arc::new(registry);
     if let Some(addr) = probes {
         serve_admin(addr, admin::probes(readiness.clone(), leaving.clone()), &drain).await?;
@@ -125,10 +152,27 @@ async fn run(config: Config) -> anyhow::Result<()> {
         rules,
         peers: None,
     };
+    let models_first = (!models.is_empty()).then(|| readiness.hold("registering models"));
     let router = tokio::select! {
-        started = Router::start(setup, counters, readiness) => started.context("start the model runtime")?,
+        started = Router::start(setup, counters.clone(), readiness.clone()) => started.context("start the model runtime")?,
         () = leaving.started() => return Ok(()),
     };
+    router.plane().set_observers(observers.clone());
+    tokio::spawn(observe::follow_config(
+        router.mesh().config(),
+        observers,
+        log_each,
+    ));
+    if let Some(hold) = models_first {
+        let mesh = router.mesh().clone();
+        tokio::spawn(async move {
+            start::register(&mesh, &models).await;
+            drop(hold);
+        });
+    }
+    if let Some(period) = probation {
+        tokio::spawn(start::watch_loads(counters, readiness, period, leaving.clone()));
+    }
     tracing::info!("ready");
     tokio::spawn(leave(router.mesh().clone(), leaving.clone(), drain.clone()));
     if let Some(path) = cluster.and_then(|cluster| cluster.constraints_path) {

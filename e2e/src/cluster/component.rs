@@ -12,9 +12,9 @@ use rcgen::KeyPair;
 
 use super::{
     certificates::{Authority, Pair},
-    port,
     server::{Launch, Probe},
 };
+use crate::port;
 
 /// A program of the control plane. In the order in which they are ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

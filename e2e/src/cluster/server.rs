@@ -5,8 +5,10 @@ use std::{path::PathBuf, process::Command, time::Duration};
 use anyhow::Context as _;
 use kube::{Client, Config};
 
-use super::port;
-use crate::process::{self, Process};
+use crate::{
+    port,
+    process::{self, Process},
+};
 
 /// For a program to become ready. Generous: a loaded machine must not fail a test.
 const READY: Duration = Duration::from_mins(3);

@@ -15,6 +15,7 @@ mod docs;
 mod eviction;
 mod examples;
 mod hostile_clients;
+mod mesh;
 mod peers;
 mod plane;
 mod policies;

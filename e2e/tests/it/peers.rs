@@ -260,6 +260,7 @@ impl Node {
         let mut metrics = Registry::default();
         let options = MetricsOptions {
             max_labeled_models: 10,
+            ..MetricsOptions::default()
         };
         let counters = Metrics::new(&mut metrics, options);
         let router = Router::start(setup, counters, Readiness::new("starting"))

@@ -2,7 +2,7 @@
 
 use std::{io, pin::pin, sync::Arc, time::Duration};
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::{
@@ -31,9 +31,26 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 /// Serves `app` until `drain` has finished.
 pub async fn serve(listener: TcpListener, app: Router, drain: Drain) {
     serve_with(listener, drain, |stream, slot, graceful| {
-        tokio::spawn(connection(stream, slot, app.clone(), graceful.watcher()));
+        let app = app.clone().layer(Extension(Caller::of(&stream)));
+        tokio::spawn(connection(stream, slot, app, graceful.watcher()));
     })
     .await;
+}
+
+/// Who is connected.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Caller {
+    /// From this machine, or this pod.
+    pub(super) is_local: bool,
+}
+
+impl Caller {
+    fn of(stream: &TcpStream) -> Self {
+        let is_local = stream
+            .peer_addr()
+            .is_ok_and(|addr| addr.ip().to_canonical().is_loopback());
+        Self { is_local }
+    }
 }
 
 /// The same over HTTPS.

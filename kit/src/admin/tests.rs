@@ -139,3 +139,29 @@ async fn the_server_outlives_the_start_of_the_drain() {
     server.await.unwrap();
     assert!(TcpStream::connect(addr).await.is_err());
 }
+
+#[tokio::test]
+async fn only_this_machine_may_start_the_drain() {
+    let drain = Drain::new(Duration::from_secs(1));
+    let app = prestop(drain.clone(), Duration::from_hours(1));
+    // Who calls is known to the server alone: without one it is nobody.
+    let request = Request::post("/prestop/start").body(Body::empty()).unwrap();
+    let response = app.clone().oneshot(request).await.unwrap();
+    assert_eq!(response.status(), StatusCode::FORBIDDEN);
+    assert!(!drain.is_started());
+
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = listener.local_addr().unwrap();
+    tokio::spawn(serve(listener, app, drain.clone()));
+    let mut stream = TcpStream::connect(addr).await.unwrap();
+    stream
+        .write_all(
+            b"POST /prestop/start HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 0\r\n\r\n",
+        )
+        .await
+        .unwrap();
+    drain.started().await;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.ends_with("drained\n"), "{answer}");
+}

@@ -90,6 +90,14 @@ pub(super) struct Histogram {
 }
 
 impl Histogram {
+    /// Observations so far.
+    pub(super) fn count(&self) -> u64 {
+        self.buckets
+            .iter()
+            .map(|count| count.load(Ordering::Relaxed))
+            .sum()
+    }
+
     pub(super) fn new(scale: &'static Scale) -> Self {
         let buckets = (0..=scale.bounds.len()).map(|_| AtomicU64::new(0)).collect();
         Self {

@@ -14,6 +14,7 @@ use prometheus_client::{
 use tonic::Code;
 
 use super::{
+    MetricsOptions,
     histogram::{Histogram, MESSAGE_SIZES, Scale, TIMES},
     micros,
 };
@@ -202,10 +203,13 @@ pub(super) struct Requests {
     models: Map<Arc<str>, Arc<ModelMetrics>>,
     /// Models that have labels of their own; 0 = none has.
     max_models: usize,
+    /// Labels have the service, too.
+    full_names: bool,
 }
 
 impl Requests {
-    pub(super) fn new(max_models: usize) -> Self {
+    pub(super) fn new(options: MetricsOptions) -> Self {
+        let max_models = options.max_labeled_models;
         let series = |scale| Series::new_with_constructor(Make(scale));
         let families = Arc::new(Families {
             api: series(&TIMES),
@@ -221,6 +225,7 @@ impl Requests {
             other,
             models: Map::default(),
             max_models,
+            full_names: options.full_names,
         };
         for method in WELL_KNOWN {
             requests.admit(method);
@@ -267,7 +272,9 @@ impl Requests {
         let _one_at_a_time = self.admitting.lock();
         let index = methods.len() + 1;
         if index < MAX_METHODS && !methods.contains_key(path) {
-            let name = path.rsplit('/').next().unwrap_or(path).into();
+            let full = path.strip_prefix('/').unwrap_or(path);
+            let short = path.rsplit('/').next().unwrap_or(path);
+            let name = if self.full_names { full } else { short }.into();
             let metrics = MethodMetrics::new(index, name, None, self.families.clone());
             methods.insert(path.into(), Arc::new(metrics));
         }

@@ -16,7 +16,13 @@ const INFER: &str = "/inference.GRPCInferenceService/ModelInfer";
 
 fn metrics(max_labeled_models: usize) -> (Metrics, Registry) {
     let mut registry = Registry::default();
-    let metrics = Metrics::new(&mut registry, MetricsOptions { max_labeled_models });
+    let metrics = Metrics::new(
+        &mut registry,
+        MetricsOptions {
+            max_labeled_models,
+            ..MetricsOptions::default()
+        },
+    );
     (metrics, registry)
 }
 

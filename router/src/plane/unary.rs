@@ -48,13 +48,17 @@ impl Plane {
         *request.uri_mut() = uri(method)?;
         *request.headers_mut() = headers;
         let body = RequestBody::complete(framed, limit, self.budget.clone())?;
-        let incoming = Box::new(Incoming {
+        let mut incoming = Box::new(Incoming {
             parts: request.into_parts().0,
             body,
             routing,
             deadline: Some(deadline),
         });
         let mut seen = Observation::start(&self.metrics, method, &incoming.parts.headers);
+        seen.show(self.observers(), method, &incoming.parts.headers);
+        if let Some(tap) = seen.tap() {
+            incoming.body.watch(tap.clone());
+        }
         seen.request_bytes(length as u64);
         let work = async {
             let reply = self.call(incoming).await?;
@@ -71,6 +75,14 @@ impl Plane {
         };
         if let Ok((_, message)) = &outcome {
             seen.response_bytes(message.len() as u64);
+            if let Some(tap) = seen.tap() {
+                let prefix = Prefix {
+                    compressed: false,
+                    length: message.len(),
+                };
+                tap.response(&prefix.to_bytes());
+                message.clone().into_iter().for_each(|chunk| tap.response(&chunk));
+            }
         }
         seen.end(outcome.as_ref().err().map_or(Code::Ok, Status::code));
         outcome

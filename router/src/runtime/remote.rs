@@ -10,10 +10,13 @@ use futures::future::{BoxFuture, FutureExt as _};
 use hyper_util::rt::TokioIo;
 use tokio::net::UnixStream;
 use tonic::{
-    Request, Status,
+    Code, Request, Status,
     transport::{Channel, Uri},
 };
 
+mod renamed;
+
+use self::renamed::{Names, Renamed};
 use super::Runtime;
 use crate::{
     model::{ModelId, ModelSpec},
@@ -34,7 +37,8 @@ const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// A runtime beside the router.
 #[derive(Clone, Debug)]
 pub struct RemoteRuntime {
-    client: ModelRuntimeClient<Channel>,
+    client: ModelRuntimeClient<Renamed>,
+    names: Names,
 }
 
 impl RemoteRuntime {
@@ -62,8 +66,10 @@ impl RemoteRuntime {
                 ))
             }
         };
+        let names = Names::default();
         Self {
-            client: ModelRuntimeClient::new(channel),
+            client: ModelRuntimeClient::new(Renamed::new(channel, names.clone())),
+            names,
         }
     }
 }
@@ -79,10 +85,23 @@ impl Runtime for RemoteRuntime {
     fn status(&self) -> BoxFuture<'_, Result<RuntimeStatusResponse, Status>> {
         let mut client = self.client.clone();
         async move {
-            Ok(client
-                .runtime_status(within(RuntimeStatusRequest {}, SHORT))
-                .await?
-                .into_inner())
+            let ask = |client: &mut ModelRuntimeClient<Renamed>| {
+                let mut client = client.clone();
+                async move {
+                    client
+                        .runtime_status(within(RuntimeStatusRequest {}, SHORT))
+                        .await
+                }
+            };
+            let answer = match ask(&mut client).await {
+                // An old runtime, or none at all: both names are tried until one answers.
+                Err(status) if status.code() == Code::Unimplemented => {
+                    self.names.toggle();
+                    ask(&mut client).await
+                }
+                answer => answer,
+            };
+            Ok(answer?.into_inner())
         }
         .boxed()
     }
