@@ -9,10 +9,10 @@ mod audit;
 pub mod certificates;
 mod component;
 mod crds;
-mod port;
+pub(crate) mod port;
 mod programs;
 pub mod rights;
-mod server;
+pub(crate) mod server;
 mod shared;
 mod user;
 

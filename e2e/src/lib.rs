@@ -5,5 +5,7 @@ pub mod bench;
 pub mod client;
 #[cfg(feature = "cluster")]
 pub mod cluster;
+#[cfg(feature = "cluster")]
+pub mod etcd;
 pub mod onnx;
 pub mod process;

@@ -13,7 +13,7 @@ const RANGE: Range<u16> = 20_000..30_000;
 const TRIES: u64 = 100;
 
 /// A port of 127.0.0.1 on which nobody listens now. Another program may still take it first.
-pub(super) fn free() -> anyhow::Result<u16> {
+pub(crate) fn free() -> anyhow::Result<u16> {
     let random = RandomState::new();
     (0..TRIES)
         .map(|attempt| {
@@ -26,6 +26,6 @@ pub(super) fn free() -> anyhow::Result<u16> {
 }
 
 /// Whether a server that ended said that its port was another's.
-pub(super) fn was_taken(output: &str) -> bool {
+pub(crate) fn was_taken(output: &str) -> bool {
     output.contains("address already in use")
 }

@@ -19,6 +19,7 @@ mod plane;
 mod policies;
 mod request_logs;
 mod shutdown;
+mod store;
 mod support;
 mod two_processes;
 mod v1;
