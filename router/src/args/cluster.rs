@@ -319,7 +319,10 @@ mod tests {
         };
         assert_eq!(
             (&*connection, &*root),
-            ("etcd:/opt/kserve/mmesh/etcd/etcd_connection", "/mm/modelmesh-serving/")
+            (
+                "etcd:/opt/kserve/mmesh/etcd/etcd_connection",
+                "/mm/modelmesh-serving/"
+            )
         );
         let cluster = config.cluster.unwrap();
         assert_eq!(cluster.instance, "d8c9b7-x2x7k");

@@ -30,7 +30,6 @@ use bytes::Bytes;
 use futures::{FutureExt as _, future::BoxFuture};
 use tokio::{
     sync::{mpsc, watch},
-    task::JoinHandle,
     time::{self, Instant},
 };
 
@@ -85,7 +84,6 @@ pub struct Etcd {
     ends: watch::Receiver<Option<Instant>>,
     holds: mpsc::Sender<Command>,
     closed: watch::Sender<bool>,
-    tasks: Vec<JoinHandle<()>>,
 }
 
 impl Etcd {
@@ -107,13 +105,15 @@ impl Etcd {
                 false => lease::grant(&calls, options.session).await,
             }
         };
-        let lease = time::timeout(CONNECT, first).await.unwrap_or_else(|_| {
+        let silent = || {
             let endpoints: Vec<_> = settings.endpoints.iter().map(ToString::to_string).collect();
             let endpoints = endpoints.join(", ");
-            Err(StoreError::Unavailable(format!(
-                "etcd at {endpoints} did not answer within {CONNECT:?}"
-            )))
-        })?;
+            StoreError::Unavailable(format!("etcd at {endpoints} did not answer within {CONNECT:?}"))
+        };
+        let lease = match time::timeout(CONNECT, first).await {
+            Err(_) | Ok(Err(StoreError::Timeout(_))) => return Err(silent()),
+            Ok(lease) => lease?,
+        };
         Ok(Self::start(options, root, calls, lease))
     }
 
@@ -121,23 +121,47 @@ impl Etcd {
         let leases = watch::Sender::new(lease);
         let ends = watch::Sender::new((!options.read_only).then_some(lease.until));
         let (holds, commands) = mpsc::channel(hold::QUEUE);
-        let (lease, session_ends) = (leases.subscribe(), ends.subscribe());
-        let mut tasks = Vec::new();
-        if !options.read_only {
-            let keep = lease::keep(calls.clone(), leases, ends, options.session);
-            tasks.push(tokio::spawn(keep));
-            tasks.push(tokio::spawn(hold::run(calls.clone(), commands, lease.clone())));
-        }
-        Self {
-            calls,
+        let store = Self {
             streams: Arc::new(Link::new(options.config.clone())),
-            options: Arc::new(options),
-            root,
-            lease,
-            ends: session_ends,
-            holds,
+            lease: leases.subscribe(),
+            ends: ends.subscribe(),
             closed: watch::Sender::new(false),
-            tasks,
+            options: Arc::new(options),
+            calls,
+            root,
+            holds,
+        };
+        if !store.options.read_only {
+            let keep = {
+                let (calls, session) = (store.calls.clone(), store.options.session);
+                let closed = store.is_closed();
+                async move {
+                    tokio::select! {
+                        () = closed => {}
+                        () = lease::keep(calls, leases, &ends, session) => {}
+                    }
+                    ends.send_replace(None);
+                }
+            };
+            tokio::spawn(keep);
+            let hold = hold::run(store.calls.clone(), commands, store.lease.clone());
+            let closed = store.is_closed();
+            tokio::spawn(async move {
+                tokio::select! {
+                    () = closed => {}
+                    () = hold => {}
+                }
+            });
+        }
+        store
+    }
+
+    /// Returns when the store is closed or dropped.
+    fn is_closed(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut closed = self.closed.subscribe();
+        async move {
+            // An error: it was dropped.
+            let _ = closed.wait_for(|closed| *closed).await;
         }
     }
 
@@ -150,13 +174,6 @@ impl Etcd {
             true => Err(StoreError::Closed),
             false => Ok(()),
         }
-    }
-}
-
-impl Drop for Etcd {
-    fn drop(&mut self) {
-        self.closed.send_replace(true);
-        self.tasks.iter().for_each(JoinHandle::abort);
     }
 }
 
@@ -187,7 +204,7 @@ impl Store for Etcd {
             lease: self.lease.clone(),
             options: self.options.clone(),
         };
-        follow::start(source, self.closed.subscribe())
+        follow::start(source, self.is_closed())
     }
 
     fn hold<'a>(&'a self, key: &'a str, value: Bytes) -> BoxFuture<'a, Result<u64, StoreError>> {
@@ -213,18 +230,17 @@ impl Store for Etcd {
 
     fn close(&self) -> BoxFuture<'_, ()> {
         async move {
-            if self.closed.send_replace(true) {
+            if self.closed.send_replace(true) || self.options.read_only {
                 return;
             }
-            // Its tasks end the session for those who watch it, and put nothing any more.
-            for task in &self.tasks {
-                task.abort();
-            }
-            let id = self.lease.borrow().id;
-            if id != 0 {
-                // Nobody is left who could do more about a failure.
-                let _ = time::timeout(CLOSE, lease::revoke(&self.calls, id)).await;
-            }
+            let end = async {
+                // The keeper is gone then: no other lease follows.
+                let _ = self.ends.clone().wait_for(Option::is_none).await;
+                let id = self.lease.borrow().id;
+                lease::revoke(&self.calls, id).await
+            };
+            // Nobody is left who could do more about a failure.
+            let _ = time::timeout(CLOSE, end).await;
         }
         .boxed()
     }
