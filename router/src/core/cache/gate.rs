@@ -18,7 +18,11 @@ const CLOSED: u64 = 1 << 63;
 /// Somebody waits for a slot: newcomers must queue behind, and leavers must say that they left.
 const CONTENDED: u64 = 1 << 62;
 /// The in-flight count.
-const COUNT: u64 = CONTENDED - 1;
+const COUNT: u64 = HIT - 1;
+/// One entry into the gate, counted round and round in the bits above the in-flight count.
+const HIT: u64 = 1 << 32;
+/// All bits of that count.
+const HITS: u64 = CONTENDED - HIT;
 
 /// Told when a request leaves a gate that is closed or contended.
 pub trait Home: Send + Sync {
@@ -106,9 +110,11 @@ impl Gate {
             if state & refusing != 0 || (limit != 0 && state & COUNT >= limit) {
                 return false;
             }
+            let hits = state.wrapping_add(HIT) & HITS;
+            let next = (state & !HITS | hits) + 1;
             match self
                 .state
-                .compare_exchange_weak(state, state + 1, Ordering::AcqRel, Ordering::Relaxed)
+                .compare_exchange_weak(state, next, Ordering::AcqRel, Ordering::Relaxed)
             {
                 Ok(_) => return true,
                 Err(current) => state = current,
@@ -138,6 +144,14 @@ impl Gate {
     pub fn last_used(&self) -> u64 {
         self.last_used.load(Ordering::Relaxed)
     }
+
+    /// Requests that were let in so far. Starts anew at [`Gate::HITS`].
+    pub fn hits(&self) -> u32 {
+        u32::try_from((self.state.load(Ordering::Relaxed) & HITS) / HIT).unwrap_or(0)
+    }
+
+    /// Where [`Gate::hits`] starts anew.
+    pub(crate) const HITS: u32 = 1 << 30;
 
     /// Requests inside.
     pub fn in_flight(&self) -> u64 {
@@ -189,7 +203,7 @@ mod tests {
         atomic::{AtomicUsize, Ordering},
     };
 
-    use super::{Gate, Generation, Home};
+    use super::{Gate, Generation, HITS, Home};
 
     #[derive(Default)]
     struct Count(AtomicUsize);
@@ -234,6 +248,24 @@ mod tests {
         gate.set_contended(false);
         gate.leave();
         assert_eq!(left.0.load(Ordering::Relaxed), 1, "nobody waits, nobody is told");
+    }
+
+    #[test]
+    fn those_who_were_let_in_are_counted_round_and_round() {
+        let (gate, _left) = gate();
+        assert!(gate.enter(6) && gate.admit(6));
+        gate.leave();
+        assert_eq!((gate.hits(), gate.in_flight()), (2, 1));
+        gate.state.fetch_or(HITS, Ordering::Relaxed);
+        assert_eq!(gate.hits(), Gate::HITS - 1);
+        assert!(gate.enter(6));
+        assert_eq!((gate.hits(), gate.in_flight()), (0, 2));
+        assert!(!gate.is_closed());
+        gate.set_contended(true);
+        assert!(
+            !gate.enter(6) && gate.hits() == 0,
+            "who is refused does not count"
+        );
     }
 
     #[test]
