@@ -14,6 +14,7 @@ mod life;
 mod log;
 mod network;
 mod node;
+pub mod policy;
 mod requests;
 mod runtime;
 mod scenario;

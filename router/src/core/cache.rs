@@ -184,8 +184,7 @@ impl WeightedCache {
     /// The entries that are worth least, with their last use, whose bytes add up to at least `excess`, or all of them.
     fn oldest(&mut self, excess: u128, now: u64) -> Vec<(u64, Generation)> {
         self.now = self.now.max(now);
-        self.turnover.see(now);
-        let half_life = self.turnover.half_life(now);
+        let half_life = self.turnover.half_life();
         let mut found = Vec::new();
         let mut freed = 0;
         let mut after = None;
@@ -247,7 +246,7 @@ impl WeightedCache {
 
     /// The entry is loaded: it can be evicted from now on.
     pub fn loaded_now(&mut self, generation: Generation) {
-        let half_life = self.turnover.half_life(self.now);
+        let half_life = self.turnover.half_life();
         if let Some(entry) = self.entries.get_mut(&generation) {
             let last_used = entry.gate.last_used();
             let before = self.past.recall(entry.gate.id());
@@ -261,7 +260,7 @@ impl WeightedCache {
 
     /// The entry is on its way out: it counts, but is not chosen any more.
     pub fn leave(&mut self, generation: Generation) {
-        let (now, half_life) = (self.now, self.turnover.half_life(self.now));
+        let (now, half_life) = (self.now, self.turnover.half_life());
         if let Some(entry) = self.entries.get_mut(&generation)
             && matches!(entry.hold, Hold::Loaded { .. })
         {
@@ -269,9 +268,25 @@ impl WeightedCache {
             let worth = entry.uses.worth(half_life);
             self.past
                 .remember(entry.gate.id(), entry.uses, worth, self.order.len());
-            self.turnover.leave(self.order.len().saturating_sub(1), now);
+            if self.turnover.leave(self.order.len().saturating_sub(1), now) {
+                self.rank_anew();
+            }
         }
         self.shift(generation, Hold::Leaving);
+    }
+
+    /// Orders all loaded entries by another half-life. Happens once while as many leave as there are.
+    fn rank_anew(&mut self) {
+        let (now, half_life) = (self.now, self.turnover.half_life());
+        let order = std::mem::take(&mut self.order);
+        for (_, generation) in order {
+            if let Some(entry) = self.entries.get_mut(&generation) {
+                entry.catch_up(half_life, now);
+                let worth = entry.uses.worth(half_life);
+                entry.hold = Hold::Loaded { worth };
+                self.order.insert((worth, generation));
+            }
+        }
     }
 
     /// The entry could not be unloaded: its bytes are lost until it is.

@@ -15,6 +15,9 @@ use crate::model::ModelId;
 /// Half-life of a use, in the time in which as many entries leave as there are. Long against that time frequency is known
 /// well, short against that time changes are followed; see `docs/simulation.md` for what was compared.
 const TURNOVERS: u64 = 8;
+/// More uses count as so many: enough to tell the popular from the rest, and an entry that was popular once does not stay
+/// for more than four half-lives.
+const MOST: f64 = 16.0;
 /// Entries that are remembered after they left, for each one that is there.
 const REMEMBERED: usize = 4;
 /// Entries that are always remembered.
@@ -54,7 +57,7 @@ impl Uses {
             1.0 + f64::from(uses - 1) * each
         };
         Self {
-            count: faded + added,
+            count: (faded + added).min(MOST),
             at,
         }
     }
@@ -76,34 +79,40 @@ impl Uses {
     }
 }
 
-/// How long it takes until as many entries have left as there are.
+/// How long it takes until as many entries have left as there are, and what follows for the half-life.
 #[derive(Debug, Default)]
 pub(super) struct Turnover {
     began: Option<u64>,
     left: usize,
-    last: u64,
+    half_life: u64,
 }
 
 impl Turnover {
-    /// Time passes.
-    pub(super) fn see(&mut self, now: u64) {
-        self.began.get_or_insert(now);
-    }
-
-    /// An entry leaves, and so many stay.
-    pub(super) fn leave(&mut self, staying: usize, now: u64) {
-        self.left += 1;
-        if self.left > staying {
-            self.last = now.saturating_sub(self.began.unwrap_or(now));
+    /// An entry leaves, and so many stay. True: the half-life is another one now, so all that was derived from it is old.
+    pub(super) fn leave(&mut self, staying: usize, now: u64) -> bool {
+        let Some(began) = self.began else {
             self.began = Some(now);
-            self.left = 0;
+            return false;
+        };
+        self.left += 1;
+        if self.left <= staying {
+            return false;
         }
+        let took = now.saturating_sub(began).saturating_mul(TURNOVERS);
+        // It shrinks at once and grows slowly: a half-life that is too long keeps what nobody wants any more, which makes
+        // everything else leave the sooner.
+        self.half_life = if self.half_life == 0 {
+            took
+        } else {
+            took.min(self.half_life * 2)
+        };
+        (self.began, self.left) = (Some(now), 0);
+        true
     }
 
-    /// The half-life of a use.
-    pub(super) fn half_life(&self, now: u64) -> u64 {
-        let current = now.saturating_sub(self.began.unwrap_or(now));
-        self.last.max(current).saturating_mul(TURNOVERS)
+    /// The half-life of a use; 0 until all have left once.
+    pub(super) fn half_life(&self) -> u64 {
+        self.half_life
     }
 }
 
@@ -163,18 +172,24 @@ mod tests {
             "2 and 1 and 0.72 of a use"
         );
         assert_eq!(Uses::none(7).worth(100), 7);
+        assert_eq!(
+            Uses::none(7).and(1_000, 7, 100).worth(100),
+            407,
+            "no more than so many"
+        );
     }
 
     #[test]
-    fn the_turnover_is_the_time_in_which_all_would_have_left() {
+    fn the_half_life_follows_the_turnover() {
         let mut turnover = Turnover::default();
-        turnover.see(1_000);
-        assert_eq!(turnover.half_life(1_010), 80, "so far");
-        for now in [1_010, 1_020, 1_030] {
-            turnover.leave(2, now);
-        }
-        assert_eq!(turnover.half_life(1_031), 8 * 30);
-        assert_eq!(turnover.half_life(1_090), 8 * 60, "slower now");
+        let mut pass = |times: [u64; 3]| {
+            let new = times.map(|now| turnover.leave(2, now));
+            (new, turnover.half_life())
+        };
+        assert_eq!(pass([1_000, 1_010, 1_020]), ([false; 3], 0));
+        assert_eq!(pass([1_030, 1_040, 1_050]), ([true, false, false], 8 * 30));
+        assert_eq!(pass([1_150, 1_150, 1_150]).1, 8 * 60, "grows slowly");
+        assert_eq!(pass([1_151, 1_151, 1_151]).1, 8, "shrinks at once");
     }
 
     #[test]
