@@ -6,9 +6,11 @@
 
 mod bound;
 mod rule;
+mod table;
 mod trace;
 
 pub use rule::Rule;
+pub use table::{compare_all, lines, markdown};
 pub use trace::{Trace, Workload};
 
 /// Parts of all models that fit, in percent.
@@ -58,21 +60,31 @@ pub fn compare(workload: Workload, capacity: u32) -> Row {
 
 #[cfg(test)]
 mod tests {
-    use super::{CAPACITIES, Rule, Workload, compare};
+    use super::{Row, Rule, Workload, compare_all, markdown};
+
+    /// What `simulate policies` writes, between two marks in the document.
+    const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/simulation.md");
+    const MARKS: [&str; 2] = ["<!-- table: policies -->\n", "<!-- end of table -->"];
 
     #[test]
-    fn the_cache_comes_close_to_the_best_fixed_set_and_is_better_than_its_rivals() {
-        std::thread::scope(|scope| {
-            for workload in Workload::ALL {
-                for capacity in CAPACITIES {
-                    scope.spawn(move || check(workload, capacity));
-                }
-            }
-        });
+    fn the_cache_comes_close_to_the_best_fixed_set_and_the_document_says_how_close() {
+        let rows = compare_all();
+        for row in &rows {
+            check(row);
+        }
+        let document = std::fs::read_to_string(DOCUMENT).expect("docs/simulation.md");
+        let (begin, rest) = document.split_once(MARKS[0]).expect("the first mark");
+        let (table, end) = rest.split_once(MARKS[1]).expect("the second mark");
+        let now = markdown(&rows);
+        if std::env::var_os("STOWAGE_WRITE_DOCS").is_some() {
+            let document = [begin, MARKS[0], &now, MARKS[1], end].concat();
+            std::fs::write(DOCUMENT, document).expect("docs/simulation.md can be written");
+        } else {
+            assert_eq!(table, now, "docs/simulation.md is old: make docs-tables");
+        }
     }
 
-    fn check(workload: Workload, capacity: u32) {
-        let row = compare(workload, capacity);
+    fn check(row: &Row) {
         let of = |rule| {
             let at = Rule::ALL.iter().position(|one| *one == rule);
             row.rules[at.expect("a rule that is compared")]
@@ -83,7 +95,7 @@ mod tests {
             ours.reload_ms > row.clairvoyant.reload_ms,
             "a bound is a bound: {row:?}"
         );
-        match workload {
+        match row.workload {
             Workload::Zipf(_) => assert!(ours.hits >= 0.95 * row.fixed.hits, "{row:?}"),
             // A fixed set of small models hits more often; what loads cost is what counts.
             Workload::Sizes => assert!(ours.reload_ms <= 1.05 * row.fixed.reload_ms, "{row:?}"),

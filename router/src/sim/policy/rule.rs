@@ -143,18 +143,15 @@ impl LeastRecent {
 impl Holder for LeastRecent {
     fn ask(&mut self, model: u32, size: u64, now: u64) -> bool {
         let before = self.held.insert(model, (now, size));
-        match before {
-            Some((at, _)) => {
-                self.order.remove(&(at, model));
+        if let Some((at, _)) = before {
+            self.order.remove(&(at, model));
+        } else {
+            while self.room < size
+                && let Some((_, victim)) = self.order.pop_first()
+            {
+                self.room += self.held.remove(&victim).map_or(0, |(_, size)| size);
             }
-            None => {
-                while self.room < size
-                    && let Some((_, victim)) = self.order.pop_first()
-                {
-                    self.room += self.held.remove(&victim).map_or(0, |(_, size)| size);
-                }
-                self.room = self.room.saturating_sub(size);
-            }
+            self.room = self.room.saturating_sub(size);
         }
         self.order.insert((now, model));
         before.is_some()

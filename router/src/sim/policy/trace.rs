@@ -84,7 +84,6 @@ impl Trace {
             let done = at as f64 / requests.max(1) as f64;
             let drawn = popular.draw(&mut rng);
             match workload {
-                Workload::Zipf(_) | Workload::Sizes => drawn,
                 Workload::Diurnal => {
                     let day = f64::midpoint(1.0, (done * 6.0 * std::f64::consts::TAU).sin());
                     if rng.unit() < day { drawn } else { half + drawn }
@@ -93,7 +92,7 @@ impl Trace {
                     scanned += 1;
                     half + scanned % half
                 }
-                Workload::Scan => drawn,
+                Workload::Zipf(_) | Workload::Sizes | Workload::Scan => drawn,
                 Workload::Flash => {
                     let episode = u32::try_from(at * 10 / requests.max(1)).unwrap_or(0);
                     let crowd = episode % 2 == 1 && rng.chance(500_000);
