@@ -50,7 +50,7 @@ impl World {
     fn scale(&mut self, ix: Ix) {
         let now = self.clock(ix);
         let settings = ScaleSettings {
-            rpm_threshold: 60,
+            rpm_threshold: self.scenario.rpm_threshold,
             ..ScaleSettings::default()
         };
         let fleet = self.log.fleet(self.node(ix).seen);

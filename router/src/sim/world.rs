@@ -30,7 +30,7 @@ const BROKEN_EVERY: u32 = 11;
 /// Faults are over for so long before the fleet has to be in order: failures expire in between.
 pub(super) const SETTLE_MS: u64 = 40 * 60_000;
 /// Times at which the load of each router is noted.
-const SAMPLE_MS: u64 = 5_000;
+pub const SAMPLE_MS: u64 = 5_000;
 
 /// Something that happens.
 #[derive(Clone, Debug)]
