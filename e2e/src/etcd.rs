@@ -2,6 +2,7 @@
 //! be killed, paused, restarted, and robbed of its data.
 
 mod admin;
+mod door;
 
 use std::{
     fs,
@@ -14,6 +15,7 @@ use kube::Config;
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
+pub use self::door::Door;
 use crate::{
     cluster::{
         certificates::Pair,

@@ -40,6 +40,12 @@ impl Etcd {
         self.post(0, "/v3/kv/put", &body).await.map(drop)
     }
 
+    /// Deletes a full key.
+    pub async fn delete(&self, key: &str) -> anyhow::Result<()> {
+        let body = json!({"key": STANDARD.encode(key)});
+        self.post(0, "/v3/kv/deleterange", &body).await.map(drop)
+    }
+
     /// All full keys.
     pub async fn keys(&self) -> anyhow::Result<Vec<String>> {
         let all = STANDARD.encode("\0");

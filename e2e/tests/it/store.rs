@@ -1,4 +1,5 @@
 //! The store that routers share, in memory and in etcd: one suite for both, and what only etcd can go through.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod conformance;
 mod faults;

@@ -100,9 +100,10 @@ impl Etcd {
         let calls = Calls::new(link, root.clone());
         let first = async {
             calls.revision().await?;
-            match options.read_only {
-                true => Ok(Lease::none()),
-                false => lease::grant(&calls, options.session).await,
+            if options.read_only {
+                Ok(Lease::none())
+            } else {
+                lease::grant(&calls, options.session).await
             }
         };
         let silent = || {
@@ -170,10 +171,10 @@ impl Etcd {
         if self.options.read_only {
             return Err(StoreError::ReadOnly);
         }
-        match *self.closed.borrow() {
-            true => Err(StoreError::Closed),
-            false => Ok(()),
+        if *self.closed.borrow() {
+            return Err(StoreError::Closed);
         }
+        Ok(())
     }
 }
 

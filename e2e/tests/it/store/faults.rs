@@ -1,7 +1,7 @@
 //! What etcd goes through, seen by a store that stays open.
 
 use e2e::{
-    etcd::{Etcd, Options},
+    etcd::{Door, Etcd, Options},
     process::eventually,
 };
 use router::store::{Store, StoreError};
@@ -53,40 +53,105 @@ async fn a_wrong_address_fails_soon_and_says_so() {
 }
 
 #[tokio::test]
-async fn a_watch_survives_a_restart_and_compaction_meanwhile() {
+async fn a_watch_goes_on_after_a_restart() {
     let mut etcd = Etcd::start(Options::default()).await.unwrap();
     let store = store(&etcd).await;
     commit(&*store, vec![put("k/a", "1"), put("k/b", "1")]).await;
     let mut mirror = Mirror::started(&*store, "k/").await;
+    for round in 2..4 {
+        etcd.restart(0).await.unwrap();
+        let last = commit_at_last(&*store, "k/a", &round.to_string()).await;
+        mirror
+            .until("the change after the restart", |mirror| mirror.revision >= last)
+            .await;
+    }
+    assert_eq!((mirror.value("k/a"), mirror.snapshots), (Some(&b"3"[..]), 1));
+}
 
-    // A restart alone: the watch goes on where it was.
-    etcd.restart(0).await.unwrap();
-    let last = commit_at_last(&*store, "k/a", "2").await;
+#[tokio::test]
+async fn a_watch_goes_on_after_its_connection_was_cut() {
+    let etcd = Etcd::start(Options::default()).await.unwrap();
+    let door = Door::to(&etcd.endpoint(0)).await.unwrap();
+    let store = connect(&format!("etcd:{}", door.address())).await.unwrap();
+    commit(&*store, vec![put("k/a", "1"), put("k/b", "1")]).await;
+    let mut mirror = Mirror::started(&*store, "k/").await;
+    door.shut();
+    etcd.put("/mm/test/k/a", "2").await.unwrap();
+    etcd.put("/mm/test/other", "2").await.unwrap();
+    door.open();
     mirror
-        .until("the change after the restart", |mirror| mirror.revision >= last)
+        .until("what was missed", |mirror| mirror.value("k/a") == Some(b"2"))
         .await;
-    assert_eq!((mirror.value("k/a"), mirror.snapshots), (Some(&b"2"[..]), 1));
+    assert_eq!((mirror.entries.len(), mirror.snapshots), (2, 1));
+}
 
-    // Changes and a compaction while nobody can hear: both clients are away, the administrator is not.
-    etcd.pause(0).unwrap();
-    mirror.until("silence", |mirror| mirror.stale.is_some()).await;
-    etcd.resume(0).unwrap();
-    etcd.kill(0).unwrap();
-    etcd.restart(0).await.unwrap();
+#[tokio::test]
+async fn a_watch_survives_compaction_while_it_was_away() {
+    let etcd = Etcd::start(Options::default()).await.unwrap();
+    let door = Door::to(&etcd.endpoint(0)).await.unwrap();
+    let store = connect(&format!("etcd:{}", door.address())).await.unwrap();
+    commit(&*store, vec![put("k/a", "1"), put("k/b", "1"), put("k/c", "1")]).await;
+    let mut mirror = Mirror::started(&*store, "k/").await;
+    door.shut();
+    etcd.put("/mm/test/k/a", "2").await.unwrap();
+    etcd.delete("/mm/test/k/b").await.unwrap();
     etcd.put("/mm/test/k/a", "3").await.unwrap();
-    etcd.put("/mm/test/k/a", "4").await.unwrap();
     etcd.compact(0).await.unwrap();
+    door.open();
     mirror
-        .until("the change before the compaction", |mirror| {
-            mirror.value("k/a") == Some(b"4")
-        })
+        .until("what was missed", |mirror| mirror.value("k/a") == Some(b"3"))
         .await;
-    mirror.until("no silence", |mirror| mirror.stale.is_none()).await;
+    mirror.until("all of it", |mirror| mirror.snapshots == 2).await;
+    assert_eq!(mirror.value("k/b"), None, "what was deleted is gone");
+    assert_eq!(mirror.value("k/c"), Some(&b"1"[..]));
     let last = commit_at_last(&*store, "k/b", "2").await;
     mirror
         .until("the change after it", |mirror| mirror.revision >= last)
         .await;
-    assert_eq!(mirror.entries.len(), 2);
+    assert_eq!(mirror.snapshots, 2);
+}
+
+#[tokio::test]
+async fn a_session_that_ran_out_comes_back_with_its_keys() {
+    let etcd = Etcd::start(Options::default()).await.unwrap();
+    let door = Door::to(&etcd.endpoint(0)).await.unwrap();
+    let cut = connect(&format!("etcd:{}", door.address())).await.unwrap();
+    let other = store(&etcd).await;
+    cut.hold("instances/cut", "1".into()).await.unwrap();
+    cut.hold("instances/left", "1".into()).await.unwrap();
+    let mut mine = Mirror::started(&*cut, "instances/").await;
+    let mut theirs = Mirror::started(&*other, "instances/").await;
+    assert_eq!(theirs.entries.len(), 2);
+    let mut session = cut.session();
+    session.borrow_and_update();
+
+    door.silence();
+    mine.until("silence", |mirror| mirror.stale.is_some()).await;
+    theirs
+        .until("the end of the session", |mirror| mirror.entries.is_empty())
+        .await;
+    // Who was cut knew before the others.
+    assert!(
+        session
+            .borrow_and_update()
+            .is_none_or(|end| end <= time::Instant::now())
+    );
+    let held = cut.hold("instances/cut", "2".into()).await.unwrap_err();
+    assert!(held.is_transient(), "{held:?}");
+    let released = cut.release("instances/left").await.unwrap_err();
+    assert!(released.is_transient(), "{released:?}");
+
+    door.open();
+    theirs
+        .until("the key", |mirror| mirror.value("instances/cut") == Some(b"2"))
+        .await;
+    mine.until("the same", |mirror| {
+        mirror.stale.is_none() && mirror.value("instances/cut") == Some(b"2")
+    })
+    .await;
+    let back = session.wait_for(|end| end.is_some_and(|end| end > time::Instant::now()));
+    time::timeout(SOON, back).await.expect("a session").unwrap();
+    assert_eq!(theirs.entries.len(), 1, "what was released stays away");
 }
 
 #[tokio::test]

@@ -53,9 +53,8 @@ impl Mirror {
                 self.apply(batch);
             }
         };
-        if time::timeout(SOON, wait).await.is_err() {
-            panic!("{what}: not within {SOON:?}: {self:?}");
-        }
+        let waited = time::timeout(SOON, wait).await;
+        assert!(waited.is_ok(), "{what}: not within {SOON:?}: {self:?}");
     }
 
     /// The follower ends, after whatever it has.

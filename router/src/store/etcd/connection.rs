@@ -178,7 +178,9 @@ pub(super) fn was_gone(status: &Status) -> bool {
         }
         // What an I/O error wraps is not among its sources.
         let wrapped = err.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        if wrapped.is_some_and(|err| err.is::<Gone>()) {
+        if let Some(err) = wrapped
+            && err.is::<Gone>()
+        {
             return true;
         }
         cause = err.source();
