@@ -72,7 +72,7 @@ impl Predictor {
 }
 
 fn request(metadata: &[(&str, &str)], name: &str, text: &str) -> Result<Request<PredictRequest>, Status> {
-    let invalid = |_| Status::invalid_argument("metadata of the test");
+    let invalid = |()| Status::invalid_argument("metadata of the test");
     let mut request = Request::new(PredictRequest {
         model_name: name.to_owned(),
         text: text.to_owned(),
