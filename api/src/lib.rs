@@ -29,7 +29,12 @@ pub mod mesh_v1 {
 
 /// Client of etcd's API (v3), as far as the store needs it.
 #[cfg(feature = "etcd")]
-#[allow(missing_docs, missing_debug_implementations, clippy::pedantic, unreachable_pub)]
+#[allow(
+    missing_docs,
+    missing_debug_implementations,
+    clippy::pedantic,
+    unreachable_pub
+)]
 pub mod etcd {
     tonic::include_proto!("etcdserverpb");
 }
