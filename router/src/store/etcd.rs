@@ -33,7 +33,7 @@ use tokio::{
     time::{self, Instant},
 };
 
-use self::{calls::Calls, config::Config, hold::Command, keys::Root, lease::Lease, link::Link};
+use self::{calls::Calls, config::Config, hold::Holds, keys::Root, lease::Lease, link::Link};
 use super::{Follower, Outcome, Read, Store, StoreError, Txn, txn};
 
 /// For [`Etcd::connect`] as a whole: whoever starts a router against a wrong address shall know soon.
@@ -82,7 +82,7 @@ pub struct Etcd {
     root: Root,
     lease: watch::Receiver<Lease>,
     ends: watch::Receiver<Option<Instant>>,
-    holds: mpsc::Sender<Command>,
+    holds: Holds,
     closed: watch::Sender<bool>,
 }
 
@@ -130,7 +130,7 @@ impl Etcd {
             options: Arc::new(options),
             calls,
             root,
-            holds,
+            holds: Holds::new(holds),
         };
         if !store.options.read_only {
             let keep = {
@@ -191,7 +191,7 @@ impl Store for Etcd {
         async move {
             self.check_writable()?;
             txn.check()?;
-            hold::check_free(&self.holds, &txn).await?;
+            self.holds.check_free(&txn)?;
             self.calls.commit(txn).await
         }
         .boxed()
@@ -212,7 +212,7 @@ impl Store for Etcd {
         async move {
             self.check_writable()?;
             txn::check_key(key)?;
-            hold::hold(&self.holds, key, value).await
+            self.holds.hold(key, value).await
         }
         .boxed()
     }
@@ -220,7 +220,7 @@ impl Store for Etcd {
     fn release<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
         async move {
             self.check_writable()?;
-            hold::release(&self.holds, key).await
+            self.holds.release(key).await
         }
         .boxed()
     }
