@@ -37,7 +37,7 @@ struct Entry {
     gate: Arc<Gate>,
     uses: Uses,
     /// What the gate had counted when `uses` was last brought up to date.
-    hits: u32,
+    hits: u64,
 }
 
 /// Answer to a demand for memory.
@@ -339,8 +339,7 @@ impl WeightedCache {
 impl Entry {
     /// Takes in what the gate has counted since. False: there was nothing new.
     fn catch_up(&mut self, half_life: u64, now: u64) -> bool {
-        let hits = self.gate.hits();
-        let more = hits.wrapping_sub(self.hits) % Gate::HITS;
+        let (more, hits) = self.gate.entered_since(self.hits);
         // What serves right now is in use, whenever its request began.
         let in_use = self.gate.in_flight() > 0;
         let last_used = if in_use {

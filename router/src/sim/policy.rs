@@ -17,9 +17,9 @@ pub use trace::{Trace, Workload};
 pub const CAPACITIES: [u32; 3] = [5, 10, 20];
 
 /// Models of each trace.
-pub const MODELS: u32 = 2_000;
+pub const MODELS: u32 = 1_000;
 /// Requests of each trace.
-pub const REQUESTS: usize = 200_000;
+pub const REQUESTS: usize = 60_000;
 
 /// What came of one rule.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -18,11 +18,11 @@ const CLOSED: u64 = 1 << 63;
 /// Somebody waits for a slot: newcomers must queue behind, and leavers must say that they left.
 const CONTENDED: u64 = 1 << 62;
 /// The in-flight count.
-const COUNT: u64 = HIT - 1;
-/// One entry into the gate, counted round and round in the bits above the in-flight count.
-const HIT: u64 = 1 << 32;
-/// All bits of that count.
-const HITS: u64 = CONTENDED - HIT;
+const COUNT: u64 = (1 << 24) - 1;
+/// The count of all who entered, which begins anew when it is full.
+const TOTAL: u64 = CONTENDED - 1 - COUNT;
+/// One more who entered.
+const ENTERED: u64 = COUNT + 1;
 
 /// Told when a request leaves a gate that is closed or contended.
 pub trait Home: Send + Sync {
@@ -111,8 +111,7 @@ impl Gate {
             if state & refusing != 0 || inside == COUNT || (limit != 0 && inside >= limit) {
                 return false;
             }
-            let hits = state.wrapping_add(HIT) & HITS;
-            let next = (state & !HITS | hits) + 1;
+            let next = (state & !TOTAL | state.wrapping_add(ENTERED) & TOTAL) + 1;
             match self
                 .state
                 .compare_exchange_weak(state, next, Ordering::AcqRel, Ordering::Relaxed)
@@ -146,14 +145,6 @@ impl Gate {
         self.last_used.load(Ordering::Relaxed)
     }
 
-    /// Requests that were let in so far. Starts anew at [`Gate::HITS`].
-    pub fn hits(&self) -> u32 {
-        u32::try_from((self.state.load(Ordering::Relaxed) & HITS) / HIT).unwrap_or(0)
-    }
-
-    /// Where [`Gate::hits`] starts anew.
-    pub(crate) const HITS: u32 = 1 << 30;
-
     /// Requests inside.
     pub fn in_flight(&self) -> u64 {
         self.state.load(Ordering::Acquire) & COUNT
@@ -161,8 +152,8 @@ impl Gate {
 
     /// Requests that entered since `before`, which an earlier call returned, and what the next one is given.
     pub fn entered_since(&self, before: u64) -> (u64, u64) {
-        let total = self.state.load(Ordering::Relaxed) & HITS;
-        ((total.wrapping_sub(before) & HITS) / HIT, total)
+        let total = self.state.load(Ordering::Relaxed) & TOTAL;
+        ((total.wrapping_sub(before) & TOTAL) / ENTERED, total)
     }
 
     /// Whether nobody can enter any more.
@@ -210,7 +201,7 @@ mod tests {
         atomic::{AtomicUsize, Ordering},
     };
 
-    use super::{Gate, Generation, HITS, Home};
+    use super::{Gate, Generation, Home};
 
     #[derive(Default)]
     struct Count(AtomicUsize);
@@ -258,21 +249,24 @@ mod tests {
     }
 
     #[test]
-    fn those_who_were_let_in_are_counted_round_and_round() {
+    fn those_who_entered_are_counted() {
         let (gate, _left) = gate();
-        assert!(gate.enter(6) && gate.admit(6));
-        gate.leave();
-        assert_eq!((gate.hits(), gate.in_flight()), (2, 1));
-        gate.state.fetch_or(HITS, Ordering::Relaxed);
-        assert_eq!(gate.hits(), Gate::HITS - 1);
-        assert!(gate.enter(6));
-        assert_eq!((gate.hits(), gate.in_flight()), (0, 2));
-        assert!(!gate.is_closed());
-        gate.set_contended(true);
-        assert!(
-            !gate.enter(6) && gate.hits() == 0,
-            "who is refused does not count"
-        );
+        let (_, start) = gate.entered_since(0);
+        for _ in 0..3 {
+            assert!(gate.enter(1));
+            gate.leave();
+        }
+        assert!(gate.enter(1));
+        let (three, then) = gate.entered_since(start);
+        assert_eq!((three, gate.in_flight()), (4, 1));
+        // The count is about to begin anew, and takes nothing else with it.
+        gate.state.fetch_or(super::TOTAL, Ordering::Relaxed);
+        let (_, last) = gate.entered_since(then);
+        gate.close();
+        gate.state.fetch_and(!super::CLOSED, Ordering::Relaxed);
+        assert!(gate.enter(1) && gate.enter(1));
+        assert_eq!(gate.entered_since(last).0, 2);
+        assert_eq!((gate.in_flight(), gate.is_closed()), (3, false));
     }
 
     #[test]

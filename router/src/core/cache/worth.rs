@@ -40,7 +40,7 @@ impl Uses {
 
     /// With `uses` more, the last of them at `at` and the others spread evenly since the last time. None of them: only
     /// the time moves.
-    pub(super) fn and(self, uses: u32, at: u64, half_life: u64) -> Self {
+    pub(super) fn and(self, uses: u64, at: u64, half_life: u64) -> Self {
         let at = at.max(self.at);
         let lives = (at - self.at) as f64 / half_life.max(1) as f64;
         let faded = self.count * (-lives).exp2();
@@ -54,7 +54,7 @@ impl Uses {
         let added = if uses == 0 {
             0.0
         } else {
-            1.0 + f64::from(uses - 1) * each
+            1.0 + (uses - 1) as f64 * each
         };
         Self {
             count: (faded + added).min(MOST),
