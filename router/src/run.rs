@@ -221,7 +221,7 @@ async fn open_store(config: &StoreConfig) -> anyhow::Result<Arc<dyn Store>> {
             read_only,
             session,
         } => {
-            let config = etcd::config::Config::parse(connection)
+            let config = etcd::config::Config::parse(&format!("etcd:{connection}"))
                 .map_err(anyhow::Error::from)
                 .map_err(UsageError)?;
             let options = etcd::Options {
