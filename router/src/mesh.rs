@@ -197,6 +197,9 @@ impl Mesh {
         let follower = store.follow("");
         let mut state = State::default();
         let this = state.books.names.number(&options.instance_id);
+        if let Some(cluster) = &options.cluster {
+            state.books.set_constraints(cluster.constraints.clone());
+        }
         let dirty = Arc::new(Dirty::default());
         let load_timeout = cache.runtime_status().model_loading_timeout_ms;
         let cluster = options

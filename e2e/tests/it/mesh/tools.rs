@@ -1,6 +1,5 @@
 //! What the scenarios share.
 
-use api::mmesh::{ModelStatusInfo, model_status_info::ModelStatus};
 use e2e::{
     mesh::{Mesh, Pod, SOON, Settings},
     process::eventually,
@@ -38,15 +37,4 @@ pub(super) async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     eventually(what, SOON, async || Ok(holds().await.then_some(())))
         .await
         .expect("in time");
-}
-
-/// Waits until a model has this status.
-pub(super) async fn until_status(pod: &Pod, id: &str, status: ModelStatus) -> ModelStatusInfo {
-    let what = format!("{id} to be {status:?}");
-    eventually(&what, SOON, async || {
-        let info = pod.status(id).await?;
-        Ok((info.status() == status).then_some(info))
-    })
-    .await
-    .expect("in time")
 }
