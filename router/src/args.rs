@@ -123,6 +123,10 @@ pub struct Args {
     #[arg(long, env = "STOWAGE_PLAIN_STATUSES", value_name = "BOOL")]
     pub plain_statuses: bool,
 
+    /// Codes that tell overload, a bad model and a slow one apart, instead of ModelMesh's INTERNAL
+    #[arg(long, env = "STOWAGE_PRECISE_STATUSES", value_name = "BOOL")]
+    pub precise_statuses: bool,
+
     /// Longest life of a call whose client sets no deadline
     #[arg(long, env = "STOWAGE_LONGEST_CALL", default_value = "1h", value_parser = kit::args::duration, value_name = "TIME")]
     pub longest_call: Duration,
@@ -396,6 +400,7 @@ impl Args {
                 instance_id: self.instance.clone(),
                 default_vmodel_owner: self.default_vmodel_owner.clone(),
                 failure_expiry: self.load_failure_expiry,
+                precise_statuses: self.precise_statuses,
                 ..MeshOptions::default()
             },
             plane: PlaneOptions {

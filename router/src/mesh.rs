@@ -113,6 +113,8 @@ pub struct MeshOptions {
     pub transition_load_timeout: Duration,
     /// Longest wait before a failed transition is tried again.
     pub transition_retry: Duration,
+    /// Codes that tell overload, a bad model and a slow one apart, instead of upstream's INTERNAL for all.
+    pub precise_statuses: bool,
     /// How long a failed load counts.
     pub failure_expiry: Duration,
     /// The other instances; `None` = there are none.
@@ -130,6 +132,7 @@ impl Default for MeshOptions {
             transition_wait: Duration::from_mins(4),
             transition_load_timeout: Duration::from_mins(10),
             transition_retry: Duration::from_mins(15),
+            precise_statuses: false,
             failure_expiry: Duration::from_mins(15),
             cluster: None,
         }

@@ -47,6 +47,10 @@ pub enum NotFound {
 }
 
 /// See the module's text.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "switches of upstream's program, each independent of the others"
+)]
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Where the SPI is served.

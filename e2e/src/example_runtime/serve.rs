@@ -45,17 +45,17 @@ pub(super) async fn start(state: &Arc<State>, servers: &mut JoinSet<()>) -> io::
 }
 
 async fn listen(address: &Address, routes: Routes, servers: &mut JoinSet<()>) -> io::Result<Address> {
-    let router: Router = Server::builder().add_routes(routes);
+    let server: Router = Server::builder().add_routes(routes);
     match address {
         Address::Tcp(addr) => {
             let listener = TcpListener::bind(addr).await?;
             let address = Address::Tcp(listener.local_addr()?);
-            servers.spawn(log(router.serve_with_incoming(TcpListenerStream::new(listener))));
+            servers.spawn(log(server.serve_with_incoming(TcpListenerStream::new(listener))));
             Ok(address)
         }
         Address::Unix(path) => {
             let listener = UnixListener::bind(path)?;
-            servers.spawn(log(router.serve_with_incoming(UnixListenerStream::new(listener))));
+            servers.spawn(log(server.serve_with_incoming(UnixListenerStream::new(listener))));
             Ok(address.clone())
         }
     }

@@ -277,9 +277,12 @@ impl NoCopy {
     }
 
     /// As a client is told.
-    pub(super) fn status(&self) -> Status {
+    pub(super) fn status(&self, mesh: &Mesh) -> Status {
         match self {
-            Self::Here(err) => err.status(),
+            Self::Here(err) => mesh.status_for(err),
+            Self::There { .. } | Self::Nowhere(_) if mesh.options.precise_statuses => {
+                Status::unavailable(self.to_string())
+            }
             Self::There { .. } | Self::Nowhere(_) => Status::internal(self.to_string()),
         }
     }

@@ -70,12 +70,21 @@ impl Mesh {
             // An error of a model that this name no longer leads to is not this request's.
             let moved = !self.view.is_registered(&found) || !self.leads_to(name, kind, &found.id);
             if !moved && !matches!(err, CacheError::Removed { .. }) {
-                return Err(err.named(name).status());
+                return Err(self.status_for(&err.named(name)));
             }
         }
         Err(Status::unavailable(format!(
             "{name} was replaced or unloaded {MAX_TURNS} times while it was entered"
         )))
+    }
+
+    /// What a client is told.
+    pub(super) fn status_for(&self, err: &CacheError) -> Status {
+        if self.options.precise_statuses {
+            err.precise_status()
+        } else {
+            err.status()
+        }
     }
 
     /// The runtime has no such model although it was loaded: drops this copy and loads the model again.

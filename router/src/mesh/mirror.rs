@@ -15,7 +15,11 @@ use super::{
     books::Seen,
     codec,
     key::{Key, Table},
+    now_ms,
 };
+
+/// A record is on its way, and its instance hears of a load, within this time.
+const RECORD_DELAY_MS: u64 = 1_000;
 
 /// How well the mirror follows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,7 +123,7 @@ impl Mesh {
         let put = match key.table {
             Table::Models => self.put_model(state, &key.name, entry),
             Table::VModels => self.put_vmodel(state, &key.name, entry),
-            Table::Instances => Self::put_instance(state, &key.name, entry),
+            Table::Instances => self.put_instance(state, &key.name, entry),
             Table::Latches => {
                 state.books.put_latch(&key.name, entry.created);
                 Ok(())
@@ -173,9 +177,14 @@ impl Mesh {
         Ok(())
     }
 
-    fn put_instance(state: &mut State, id: &str, stored: &Entry) -> Result<(), RecordError> {
+    fn put_instance(&self, state: &mut State, id: &str, stored: &Entry) -> Result<(), RecordError> {
         let record = InstanceRecord::parse(&stored.key, &stored.value)?;
         state.fleet_changed |= state.books.put_instance(codec::instance(id, &record));
+        if let (Some(cluster), Some(ix)) = (&self.cluster, state.books.names.get(id)) {
+            // Loads that were sent there a while ago are in this record; its own time is another clock's.
+            let written = now_ms().saturating_sub(RECORD_DELAY_MS);
+            cluster.ledger.lock().published(ix, written);
+        }
         Ok(())
     }
 

@@ -111,7 +111,7 @@ impl Mesh {
             Ok(()) => self.cache.wait_loaded(&found.id).await,
             refused => refused,
         };
-        loaded.map_err(|err| err.named(name).status())
+        loaded.map_err(|err| self.status_for(&err.named(name)))
     }
 
     /// Drops the copies that this name and its versions lead to; the models stay registered.
@@ -172,7 +172,7 @@ impl Mesh {
             Ok(()) | Err(NoCopy::Here(CacheError::NotLoading { .. } | CacheError::Removed { .. })) => {
                 Ok(self.model_status(&found.id).await)
             }
-            Err(no_copy) => Err(no_copy.status()),
+            Err(no_copy) => Err(no_copy.status(self)),
         }
     }
 

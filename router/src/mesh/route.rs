@@ -155,7 +155,7 @@ impl Mesh {
             if !self.view.is_registered(&found) || !self.leads_to(name, kind, &found.id) {
                 continue;
             }
-            let status = err.clone().named(name).status();
+            let status = self.status_for(&err.clone().named(name));
             if !matches!(hop.origin, Origin::Client { .. }) {
                 return Err(refusal_of(&err).status_as(status.code(), status.message()));
             }
@@ -313,7 +313,14 @@ impl Mesh {
             let code = match why {
                 Why::Fruitless { .. } | Why::AtMaximum => Code::ResourceExhausted,
                 Why::NotHere | Why::Draining => Code::Unavailable,
-                _ => Code::Internal,
+                Why::Failed { .. } if self.options.precise_statuses => Code::FailedPrecondition,
+                Why::NoPlace(NoPlace::NoneAllowed | NoPlace::TooLarge { .. })
+                    if self.options.precise_statuses =>
+                {
+                    Code::FailedPrecondition
+                }
+                Why::NoPlace(_) if self.options.precise_statuses => Code::Unavailable,
+                Why::NoPlace(_) | Why::Failed { .. } => Code::Internal,
             };
             return Status::new(code, text);
         }
