@@ -36,6 +36,7 @@ pub mod rules;
 #[cfg(feature = "serve")]
 pub mod run;
 pub mod runtime_defaults;
+pub mod schema;
 pub mod select;
 #[cfg(feature = "serve")]
 pub mod serve;

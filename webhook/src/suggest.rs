@@ -1,13 +1,13 @@
 //! "Did you mean": the known word that is likely meant by an unknown one.
 
-use api::resources::schema;
+mod nearest;
 
 /// Most candidates that a word is compared with, so that a suggestion costs little in any cluster.
 const MOST: usize = 1024;
 
 /// The candidate that was likely meant by `word`, if one is near.
 pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    schema::nearest(word, candidates.into_iter().take(MOST))
+    nearest::nearest(word, candidates.into_iter().take(MOST))
 }
 
 /// The hint for an unknown word: the nearest known one, or the list of what is known.

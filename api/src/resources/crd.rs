@@ -2,7 +2,7 @@
 //!
 //! What the derive macros give is finished here: what structural schemas want, what the types cannot say, and the
 //! rules in CEL of [`cel`](super::cel). Unknown fields are kept at every level, so that a field of a newer KServe is
-//! stored and not cut off; that it is unknown is said by `schema::check`, with the name that was likely meant.
+//! stored and not cut off; that it is unknown is said by the webhook, with the name that was likely meant.
 
 use kube::CustomResourceExt;
 use schemars::generate::SchemaSettings;

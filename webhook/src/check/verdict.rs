@@ -1,4 +1,4 @@
-//! The verdict about one object: defaulted, then validated, as the server does.
+//! The verdict about one object: defaulted, then validated, as the API server and the webhook do.
 
 use std::borrow::Cow;
 
@@ -14,6 +14,7 @@ use crate::{
     finding::{Finding, Severity},
     patch,
     review::{Kind, Operation, Options, Request},
+    schema::complete,
     validate,
 };
 
@@ -118,6 +119,7 @@ fn review<'o>(
         let mut changed = object.clone();
         // A patch always applies to the object it was made for; if it did not, the object is judged as it is.
         if patch::apply(&mut changed, &patch).is_ok() {
+            complete(request.kind, &mut changed);
             defaulted = Cow::Owned(changed);
         }
     }

@@ -1,6 +1,7 @@
 //! `stowage-webhook check`, `explain` and `policies` as processes.
 
 mod context;
+mod definitions;
 mod formats;
 mod inputs;
 mod rules_document;
