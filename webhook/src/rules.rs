@@ -17,6 +17,7 @@ mod graph;
 pub(crate) mod identity;
 mod local_model;
 mod predictor;
+pub(crate) mod ratchet;
 mod schema;
 pub(crate) mod service;
 mod serving_runtime;

@@ -33,10 +33,14 @@ fn walk(shape: &Shape, value: &mut Value) {
         }
         (Type::Map(element), Value::Object(members)) => {
             remove_nulls(members, |_| true);
-            members.values_mut().for_each(|member| walk(element, member));
+            for member in members.values_mut() {
+                walk(element, member);
+            }
         }
         (Type::List { element, .. }, Value::Array(items)) => {
-            items.iter_mut().for_each(|item| walk(element, item));
+            for item in items {
+                walk(element, item);
+            }
         }
         _ => {}
     }

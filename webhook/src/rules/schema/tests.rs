@@ -128,6 +128,16 @@ fn messages() {
             "spec.predictor.autoScaling.metrics[0].resource.target.value: must be a whole number or text; found `0.5`; \
              write it as text: \"0.5\" [OB-S04]",
         ),
+        (json!({"volumes": [{"name": "v", "someNewSource": {}}]}), ""),
+        (json!({"model": null, "minReplicas": null}), ""),
+    ] {
+        says(predictor, expected);
+    }
+}
+
+#[test]
+fn messages_about_bounds() {
+    for (predictor, expected) in [
         (
             json!({"storageUris": []}),
             "spec.predictor.storageUris: must have at least 1 entry; found 0 [OB-S04]",
@@ -140,13 +150,16 @@ fn messages() {
             json!({"storageUris": [{"uri": "s3://b", "mountPath": "x"}]}),
             "spec.predictor.storageUris[0].mountPath: must be a path that starts with `/`; found `x` [OB-S04]",
         ),
-        (json!({"volumes": [{"name": "v", "someNewSource": {}}]}), ""),
-        (json!({"model": null, "minReplicas": null}), ""),
     ] {
-        let found = lines(Kind::InferenceService, json!({"predictor": predictor}));
-        let first = found.first().map(String::as_str).unwrap_or_default();
-        assert_eq!(first, expected, "{predictor}");
+        says(predictor, expected);
     }
+}
+
+/// Holds the first finding about a predictor, or none.
+fn says(predictor: Value, expected: &str) {
+    let found = lines(Kind::InferenceService, json!({"predictor": predictor}));
+    let first = found.first().map(String::as_str).unwrap_or_default();
+    assert_eq!(first, expected, "{predictor}");
 }
 
 #[test]
