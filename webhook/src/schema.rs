@@ -69,9 +69,6 @@ impl fmt::Display for Type {
         match self {
             Self::Any => f.write_str("anything"),
             Self::Bool => f.write_str("true or false"),
-            Self::Integer { min, max } if *max <= i64::from(i32::MAX) => {
-                write!(f, "a whole number from {min} to {max}")
-            }
             Self::Integer { .. } => f.write_str("a whole number"),
             Self::Number => f.write_str("a number"),
             Self::String => f.write_str("text"),

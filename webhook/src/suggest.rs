@@ -15,8 +15,13 @@ pub(crate) fn hint<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>
     if let Some(near) = nearest(word, candidates.clone()) {
         return Some(format!("did you mean `{near}`?"));
     }
+    let verb = if candidates.clone().into_iter().nth(1).is_some() {
+        "are"
+    } else {
+        "is"
+    };
     let known = list(candidates);
-    (!known.is_empty()).then(|| format!("known are {known}"))
+    (!known.is_empty()).then(|| format!("known {verb} {known}"))
 }
 
 /// `` `a`, `b` and `c` ``; at most eight are named.
@@ -47,6 +52,7 @@ mod tests {
             hint("pytorch", formats).as_deref(),
             Some("known are `sklearn`, `xgboost` and `onnx`")
         );
+        assert_eq!(hint("pytorch", ["onnx"]).as_deref(), Some("known is `onnx`"));
         assert_eq!(hint("pytorch", []), None);
     }
 

@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{
     defaults::{Defaulted, default},
-    finding::{Finding, Severity},
-    patch,
+    finding::{FieldPath, Finding, Severity, Step},
+    names, patch,
     review::{Kind, Operation, Options, Request},
     schema::complete,
     validate,
@@ -92,7 +92,7 @@ pub(super) fn judge(
     };
     let (defaulted, findings) = review(&request, &object.value, context, options);
     let locate = |finding: Finding| Located {
-        place: locator.find(object, &finding.field),
+        place: locator.find(object, &as_written(&finding.field, &object.value)),
         finding,
     };
     Some(Verdict {
@@ -103,6 +103,32 @@ pub(super) fn judge(
         findings: findings.into_iter().map(locate).collect(),
         defaulted: keep_defaulted.then(|| defaulted.into_owned()),
     })
+}
+
+/// Where in the file a field of the defaulted object is: what is in `model` may have been written as a framework's block.
+fn as_written<'f>(field: &'f FieldPath, object: &Value) -> Cow<'f, FieldPath> {
+    let [spec, predictor, model, below @ ..] = field.0.as_slice() else {
+        return Cow::Borrowed(field);
+    };
+    if [spec, predictor, model] != ["spec", "predictor", "model"].map(key).each_ref() {
+        return Cow::Borrowed(field);
+    }
+    let predictor = &object["spec"]["predictor"];
+    let both = predictor.get("model").is_some();
+    let block = names::FRAMEWORKS
+        .into_iter()
+        .find(|framework| predictor[*framework].is_object());
+    match block {
+        Some(framework) if !(both && below.is_empty()) => {
+            let block = ["spec", "predictor", framework].map(key);
+            Cow::Owned(FieldPath([&block, below].concat()))
+        }
+        _ => Cow::Borrowed(field),
+    }
+}
+
+fn key(name: &str) -> Step {
+    Step::Key(name.to_owned())
 }
 
 /// The object after defaulting, and every finding.

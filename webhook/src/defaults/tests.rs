@@ -19,7 +19,7 @@ fn request(object: &Value) -> Request<'_> {
     }
 }
 
-fn service(predictor: Value, annotations: Value) -> Value {
+pub(super) fn service(predictor: Value, annotations: Value) -> Value {
     json!({
         "apiVersion": "serving.kserve.io/v1beta1",
         "kind": "InferenceService",

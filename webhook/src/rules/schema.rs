@@ -183,7 +183,11 @@ fn wrong_type(expected: &Type, node: &Node<'_>, out: &mut Findings<'_>) {
         }
         _ => None,
     };
-    out.push(&TYPE, node, format!("must be {expected}; found {found}"))
+    let range = match expected {
+        Type::Integer { min, max } if node.int().is_some() => format!(" from {min} to {max}"),
+        _ => String::new(),
+    };
+    out.push(&TYPE, node, format!("must be {expected}{range}; found {found}"))
         .hint(hint);
 }
 

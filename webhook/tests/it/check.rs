@@ -5,6 +5,7 @@ mod definitions;
 mod formats;
 mod inputs;
 mod rules_document;
+mod sarif;
 
 use std::{
     fs,

@@ -5,17 +5,8 @@
 
 use serde_json::{Value, json};
 
-use super::LAST_APPLIED;
+use super::{super::tests::service, LAST_APPLIED};
 use crate::{Defaulted, Kind, Mode, Operation, Options, Request, Snapshot, default, patch};
-
-fn service(predictor: Value, annotations: Value) -> Value {
-    json!({
-        "apiVersion": "serving.kserve.io/v1beta1",
-        "kind": "InferenceService",
-        "metadata": {"name": "iris", "annotations": annotations},
-        "spec": {"predictor": predictor},
-    })
-}
 
 fn options(mode: Mode) -> Options {
     Options {

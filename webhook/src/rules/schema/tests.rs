@@ -52,8 +52,7 @@ fn messages() {
         ),
         (
             json!({"minReplicas": "1"}),
-            "spec.predictor.minReplicas: must be a whole number from -2147483648 to 2147483647; found the text `1`; leave \
-             the quotes out [OB-S01]",
+            "spec.predictor.minReplicas: must be a whole number; found the text `1`; leave the quotes out [OB-S01]",
         ),
         (
             json!({"timeout": 1.5}),

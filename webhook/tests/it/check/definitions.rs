@@ -51,6 +51,28 @@ fn a_finding_about_a_default_points_at_the_entry_that_leaves_it_out() {
     );
 }
 
+/// What is wrong in a block is told of `model`, which it becomes, and found in the block.
+#[test]
+fn a_finding_in_a_block_points_into_the_block() {
+    let block =
+        "\n    sklearn:\n      storageUri: s3://b/m\n      env:\n      - name: PYTHONPATH\n        value: x";
+    for more in ["", "\n    model: {runtime: mine}"] {
+        let folder = Folder::with(&[("a.yaml", &service("iris", &format!("{block}{more}")))]);
+        let (_, report) = folder.check(&["a.yaml"]);
+        let findings = report[0]["findings"].as_array().unwrap();
+        let finding = findings
+            .iter()
+            .find(|finding| finding["rule"] == "IS-V03")
+            .unwrap();
+        assert_eq!(finding["field"], "spec.predictor.model.env[0].name");
+        assert_eq!(
+            (&finding["line"], &finding["column"]),
+            (&json!(9), &json!(9)),
+            "{finding}"
+        );
+    }
+}
+
 /// The stored object is read by the same definition, so a default is no change.
 #[test]
 fn stored_objects_are_completed_too() {
