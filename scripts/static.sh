@@ -21,9 +21,8 @@ case $target in
 esac
 
 cd "$root"
-RUSTFLAGS='-C target-feature=+crt-static' cargo build --locked --profile "$profile" --target "$target" \
-    --config "profile.$profile.strip=true" \
-    -p webhook --bin stowage-webhook --no-default-features --features check >&2
+RUSTFLAGS='-C target-feature=+crt-static' cargo rustc --locked --profile "$profile" --target "$target" \
+    -p webhook --bin stowage-webhook --no-default-features --features check -- -C strip=symbols >&2
 
 folder=$profile
 [ "$profile" != dev ] || folder=debug

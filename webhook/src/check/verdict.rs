@@ -33,7 +33,7 @@ pub(super) struct Verdict {
     /// As the object says; empty when it does not.
     pub(super) namespace: String,
     pub(super) name: String,
-    /// In the order of fields.
+    /// In the order of places: a file is corrected from its top to its end.
     pub(super) findings: Vec<Located>,
     /// The object after defaulting, where it was asked for.
     pub(super) defaulted: Option<Value>,
@@ -95,12 +95,14 @@ pub(super) fn judge(
         place: locator.find(object, &as_written(&finding.field, &object.value)),
         finding,
     };
+    let mut findings: Vec<Located> = findings.into_iter().map(locate).collect();
+    findings.sort_by_key(|located| (located.place.line, located.place.column));
     Some(Verdict {
         index: object.index,
         kind,
         namespace: object.metadata("namespace").to_owned(),
         name: object.metadata("name").to_owned(),
-        findings: findings.into_iter().map(locate).collect(),
+        findings,
         defaulted: keep_defaulted.then(|| defaulted.into_owned()),
     })
 }

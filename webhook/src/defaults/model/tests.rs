@@ -1,7 +1,3 @@
-#![expect(
-    clippy::needless_pass_by_value,
-    reason = "calls read better with `json!` in place"
-)]
 
 use serde_json::{Value, json};
 
