@@ -4,20 +4,21 @@ use std::collections::BTreeSet;
 
 use api::resources::cel;
 
-use super::{By, Object, Outcome, STRICT, Site, Verdict, refused_early};
+use super::{By, COMPAT, Object, Outcome, Site, Verdict, refused_early};
 
 /// Rules that definitions carry in part: at some of their fields, or the simpler of their conditions.
 const IN_PART: [&str; 3] = ["IS-V07c", "IS-V13a", "IS-V15c"];
 /// Rules of upstream's definitions that its webhook, and so ours in `compat`, leaves to them.
 const LEFT_TO_DEFINITIONS: [&str; 1] = ["LM-U01"];
 
-/// Asks about every object as it is after defaulting, and says where a definition's rules do not do what `check` does. What
-/// they deny is denied in both modes.
-pub(super) async fn compare(site: &Site, verdicts: &[Verdict], compat: &[Verdict]) -> Vec<String> {
+/// Rules of definitions, by id and message, that denied something.
+pub(super) type Seen = BTreeSet<(&'static str, &'static str)>;
+
+/// Asks about every object as it is after defaulting, and says where a definition's rules do not do what `check` does.
+pub(super) async fn compare(site: &Site, mode: &str, verdicts: &[Verdict], seen: &mut Seen) -> Vec<String> {
     let form = |number: usize, _: &Object| &verdicts[number].defaulted;
     let answers = site.server.ask(&site.objects, form).await;
     let mut failures = Vec::new();
-    let mut seen = BTreeSet::new();
     for (number, object) in site.objects.iter().enumerate() {
         let verdict = &verdicts[number];
         let Outcome::Refused { by, message, causes } = &answers[number].outcome else {
@@ -29,7 +30,7 @@ pub(super) async fn compare(site: &Site, verdicts: &[Verdict], compat: &[Verdict
             continue;
         };
         assert_eq!(*by, By::Definition, "{object}: {message}");
-        failures.extend(refused_early(object, STRICT, verdict, message));
+        failures.extend(refused_early(object, mode, verdict, message));
         for cause in causes {
             let said = |rule: &&cel::Rule| {
                 rule.kinds.contains(&object.kind) && cause.message.ends_with(rule.message)
@@ -38,8 +39,8 @@ pub(super) async fn compare(site: &Site, verdicts: &[Verdict], compat: &[Verdict
                 continue;
             };
             seen.insert((rule.id, rule.message));
-            let always = LEFT_TO_DEFINITIONS.contains(&rule.id) || compat[number].denied_by.contains(rule.id);
-            if !always || !verdict.denied_by.contains(rule.id) {
+            let is_left = mode == COMPAT && LEFT_TO_DEFINITIONS.contains(&rule.id);
+            if !is_left && !verdict.denied_by.contains(rule.id) {
                 failures.push(format!(
                     "{object}: {} {}, {verdict:?}",
                     cause.field, cause.message
@@ -47,11 +48,18 @@ pub(super) async fn compare(site: &Site, verdicts: &[Verdict], compat: &[Verdict
             }
         }
     }
+    let name = |failure| format!("definitions, {mode}: {failure}");
+    failures.into_iter().map(name).collect()
+}
+
+/// Rules that denied nothing: there is no proof that they work.
+pub(super) fn unproved(seen: &Seen) -> Vec<String> {
     let unseen = cel::RULES
         .iter()
         .filter(|rule| !seen.contains(&(rule.id, rule.message)));
-    failures.extend(unseen.map(|rule| format!("no object is denied by {}: {}", rule.id, rule.message)));
-    failures
+    unseen
+        .map(|rule| format!("no object is denied by {}: {}", rule.id, rule.message))
+        .collect()
 }
 
 /// Whether the object was written to break a rule that its definition carries.
