@@ -123,18 +123,35 @@ impl Defaulting<'_> {
         patch
     }
 
-    /// The mode's old names become the new ones, and a default other than Knative is written down.
+    /// The mode's old names become the new ones, and a default other than Knative is written down: not for a service that
+    /// runs in another mode already, whose update would then be refused for a change that nobody asked for. Upstream does
+    /// that, and so do we without ratcheting.
     fn mode(&self, changes: &mut Changes) {
         let annotation = self.service.annotations.at(names::DEPLOYMENT_MODE);
         let mode = match annotation.str() {
             Some("RawDeployment") => DeploymentMode::Standard,
             Some("Serverless") => DeploymentMode::Knative,
-            None if self.config.default_deployment_mode != DeploymentMode::Knative => {
+            None if self.config.default_deployment_mode != DeploymentMode::Knative
+                && !self.runs_otherwise() =>
+            {
                 self.config.default_deployment_mode
             }
             _ => return,
         };
         changes.annotate(names::DEPLOYMENT_MODE, mode.as_str());
+    }
+
+    /// Whether the stored service runs in another mode than the configured one.
+    fn runs_otherwise(&self) -> bool {
+        let Review { request, options, .. } = self.service.review;
+        let stored = request
+            .old
+            .filter(|_| options.ratchet && request.operation == Operation::Update);
+        let running = stored.and_then(|old| {
+            let mode = Node::root(old).path(&["status", "deploymentMode"]).text();
+            DeploymentMode::parse(mode)
+        });
+        running.is_some_and(|mode| mode != self.config.default_deployment_mode)
     }
 
     /// Custom containers get the name that everybody looks for, and resources.

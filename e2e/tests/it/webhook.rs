@@ -1,6 +1,7 @@
 //! The admission webhook in front of a real API server: what people see, certificates that change, servers that die.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod again;
 mod audit;
 mod authority;
 mod certificates;

@@ -36,13 +36,14 @@ pub(crate) static SOURCE_STAYS: Rule = Rule {
     title: "source stays",
     scope: &[Kind::LocalModelCache, Kind::LocalModelNamespaceCache],
     stateless: true,
+    change: true,
     doc: "`sourceModelUri` does not change.",
     why: "Volumes and jobs of the cache are made for the old source.",
     fix: "Create another cache.",
     cel: Some(
         "oldObject == null || oldObject.spec.?sourceModelUri.orValue('') == variables.spec.?sourceModelUri.orValue('')",
     ),
-    ..LATER
+    ..DENY
 };
 
 pub(crate) static NODE_GROUP: Rule = Rule {

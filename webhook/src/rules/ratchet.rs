@@ -1,4 +1,5 @@
-//! Ratcheting: an offence that the stored object commits too, unchanged, is a warning.
+//! Ratcheting: an offence that the stored object commits too, unchanged, is a warning. A forbidden change is made by the
+//! request and by nothing that is stored.
 
 use serde_json::Value;
 
@@ -15,7 +16,8 @@ pub(crate) fn stored<'a>(request: &Request<'a>, options: &Options, found: &[Find
 
 /// Turns the denials of `found` that are in `stored` too into warnings.
 pub(crate) fn soften(found: &mut [Finding], stored: &[Finding]) {
-    for finding in found.iter_mut().filter(|finding| finding.denies()) {
+    let softens = |finding: &&mut Finding| finding.denies() && !finding.rule.change;
+    for finding in found.iter_mut().filter(softens) {
         if stored.iter().any(|old| old.fingerprint == finding.fingerprint) {
             finding.severity = Severity::Warn;
             let was = "the stored object has it too, so it passes";

@@ -1,8 +1,8 @@
 //! The shape of the object: types, spellings, and what the schema of the kind asks for.
 //!
-//! Every other rule reads a field of a wrong type as absent, so this one has to say it. The API server prunes unknown
-//! fields and refuses most of the rest by the CRD, if upstream's full CRDs are installed; with its minimal ones, and
-//! for files, nobody else looks.
+//! Every other rule reads a field of a wrong type as absent, so this one has to say it. The API server refuses most of it by
+//! the CRD, if ours or upstream's full ones are installed; with upstream's minimal ones, and for files, nobody else looks.
+//! Of fields that are unknown only upstream's full CRDs let it do something: it cuts them off.
 
 use std::collections::BTreeMap;
 
@@ -42,7 +42,7 @@ pub(crate) static UNKNOWN: Rule = Rule {
     title: "unknown fields",
     scope: &Kind::ALL,
     doc: "The object has only fields that the kind has.",
-    why: "The API server drops others without a word, unless the client asks for strict validation.",
+    why: "Nobody acts on others: Stowage's definitions keep them, KServe's drop them without a word.",
     fix: "Correct the spelling, or remove the field.",
     ..LATER
 };

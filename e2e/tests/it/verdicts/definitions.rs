@@ -4,12 +4,7 @@ use std::collections::BTreeSet;
 
 use api::resources::cel;
 
-use super::{By, COMPAT, Object, Outcome, Site, Verdict, refused_early};
-
-/// Rules that definitions carry in part: at some of their fields, or the simpler of their conditions.
-const IN_PART: [&str; 3] = ["IS-V07c", "IS-V13a", "IS-V15c"];
-/// Rules of upstream's definitions that its webhook, and so ours in `compat`, leaves to them.
-const LEFT_TO_DEFINITIONS: [&str; 1] = ["LM-U01"];
+use super::{By, Object, Outcome, Site, Verdict, refused_early};
 
 /// Rules of definitions, by id and message, that denied something.
 pub(super) type Seen = BTreeSet<(&'static str, &'static str)>;
@@ -39,8 +34,7 @@ pub(super) async fn compare(site: &Site, mode: &str, verdicts: &[Verdict], seen:
                 continue;
             };
             seen.insert((rule.id, rule.message));
-            let is_left = mode == COMPAT && LEFT_TO_DEFINITIONS.contains(&rule.id);
-            if !is_left && !verdict.denied_by.contains(rule.id) {
+            if !verdict.denied_by.contains(rule.id) {
                 failures.push(format!(
                     "{object}: {} {}, {verdict:?}",
                     cause.field, cause.message
@@ -65,7 +59,6 @@ pub(super) fn unproved(seen: &Seen) -> Vec<String> {
 /// Whether the object was written to break a rule that its definition carries.
 fn is_carried(object: &Object, rule: &str) -> bool {
     object.breaks.as_deref() == Some(rule)
-        && !IN_PART.contains(&rule)
         && cel::RULES
             .iter()
             .any(|carried| carried.id == rule && carried.kinds.contains(&object.kind))

@@ -90,36 +90,9 @@ impl Object {
     }
 }
 
-/// Where parties are known to differ; nothing else may.
+/// Where parties are known to differ; nothing else may. What people cannot write is taken off before rules see it.
 fn differs(object: &Object) -> bool {
-    let (value, breaks) = (&object.value, object.breaks.as_deref());
-    let storage = value["spec"]["predictor"]["storageUris"].as_array();
-    let formats = value["spec"]["supportedModelFormats"].as_array();
-    let members = ["apiVersion", "disabled", "kind", "metadata", "spec", "status"];
-    let is_cut = |value: &Value| {
-        let mut keys = value.as_object().into_iter().flat_map(serde_json::Map::keys);
-        keys.any(|key| !members.contains(&key.as_str()))
-    };
-    // What people cannot write is refused, and what is beside `spec` is cut off, before rules see the object.
-    !value["metadata"]["deletionTimestamp"].is_null()
-        || is_cut(value)
-        // A server watches the Secrets of one name; `check` knows all that it is given.
-        || !value["metadata"]["annotations"]["serving.kserve.io/storageSecretName"].is_null()
-        // The definition fills in a path that the rule looks for. `check` does not yet.
-        || breaks == Some("IS-V07c")
-            && storage.is_some_and(|entries| entries.iter().any(|entry| entry.get("mountPath").is_none()))
-        // A runtime that is created is its own neighbor in `check`, so SR-V01 speaks in place of SR-C01.
-        || formats.is_some_and(|formats| has_two_priorities(formats)) && object.old.is_none()
-}
-
-fn has_two_priorities(formats: &[Value]) -> bool {
-    let chosen = || {
-        formats
-            .iter()
-            .filter(|format| format["autoSelect"] == true && format["priority"].is_number())
-    };
-    chosen()
-        .any(|one| chosen().any(|other| one["name"] == other["name"] && one["priority"] != other["priority"]))
+    !object.value["metadata"]["deletionTimestamp"].is_null()
 }
 
 /// Every object that can be had, each in a place of its own.
@@ -185,21 +158,45 @@ fn more() -> Vec<Object> {
             "workerSpec": worker(0, 1),
         },
     });
-    let canary = json!([{
+    let workers = json!([{
         "trafficPercent": 1,
         "predictor": {"name": "v2", "model": model.clone(), "workerSpec": worker(2, 1)},
     }]);
+    let canary = |name: &str| json!({"trafficPercent": 1, "predictor": {"name": name, "minReplicas": 1, "model": model.clone()}});
+    let named = json!({"name": "v1", "model": model.clone()});
+    let mut moved = service(json!({"model": model.clone()}), Value::Null);
+    moved["status"] = json!({"deploymentMode": "Knative"});
+    let mut labeled = moved.clone();
+    labeled["metadata"]["labels"] = json!({"team": "a"});
     let all = [
         (
             "no tensor is parallel",
             service(json!({"model": model, "workerSpec": worker(2, 0)}), Value::Null),
         ),
-        ("a canary with workers", service(json!({"model": model}), canary)),
+        (
+            "two canaries of one name",
+            service(named.clone(), json!([canary("v2"), canary("v2")])),
+        ),
+        (
+            "a canary with the name of the predictor",
+            service(named.clone(), json!([canary("v1")])),
+        ),
+        (
+            "canaries with names",
+            service(named, json!([canary("v2"), canary("v3")])),
+        ),
+        ("a canary with workers", service(json!({"model": model}), workers)),
         ("a runtime without a pipeline", runtime),
     ];
-    all.into_iter()
-        .filter_map(|(from, value)| Object::new(from.to_owned(), value, None))
-        .collect()
+    let created = all
+        .into_iter()
+        .map(|(from, value)| Object::new(from.to_owned(), value, None));
+    let updated = Object::new(
+        "another mode than the running one".to_owned(),
+        labeled,
+        Some(moved),
+    );
+    created.chain([updated]).flatten().collect()
 }
 
 /// Upstream's cases and manifests, which are not part of this repository: `STOWAGE_CASES`, or `shared` beside the checkout.

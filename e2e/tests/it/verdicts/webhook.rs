@@ -1,14 +1,10 @@
 //! The running webhook, called by the API server.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs,
-};
+use std::collections::BTreeSet;
 
-use e2e::process::root;
 use serde_json::{Value, json};
 
-use super::{Answer, By, Object, Outcome, SHIPPED, Site, Verdict, refused_early};
+use super::{Answer, By, Object, Outcome, Site, Verdict, refused_early};
 use crate::webhook::{
     server::Server,
     site::{call, call_no_more, certificate, webhooks},
@@ -35,19 +31,12 @@ pub(super) async fn compare(site: &Site, mode: &str, verdicts: &[Verdict]) -> Ve
     let answers = site.server.ask(&site.objects, |_, object| &object.value).await;
     call_no_more(&site.cluster, NAME).await;
     let all = site.objects.iter().zip(verdicts).zip(&answers);
-    let schemas = schemas();
-    all.filter_map(|((object, verdict), answer)| difference(object, mode, verdict, answer, &schemas))
+    all.filter_map(|((object, verdict), answer)| difference(object, mode, verdict, answer))
         .map(|failure| format!("webhook, {mode}: {failure}"))
         .collect()
 }
 
-fn difference(
-    object: &Object,
-    mode: &str,
-    verdict: &Verdict,
-    answer: &Answer,
-    schemas: &BTreeMap<String, Value>,
-) -> Option<String> {
+fn difference(object: &Object, mode: &str, verdict: &Verdict, answer: &Answer) -> Option<String> {
     let (warned, is_cut) = warned(&answer.warnings);
     match &answer.outcome {
         Outcome::Taken(_) if !verdict.is_allowed() => Some(format!("{object}: taken, {verdict:?}")),
@@ -59,9 +48,7 @@ fn difference(
                     answer.warnings, verdict.warned_by
                 ));
             }
-            let mut filled = verdict.defaulted.clone();
-            fill(&schemas[object.kind.name()], &mut filled);
-            let (found, expected) = (content(stored), content(&filled));
+            let (found, expected) = (content(stored), content(&verdict.defaulted));
             (!stored.is_null() && found != expected)
                 .then(|| format!("{object}: defaulted to {found}, by check to {expected}"))
         }
@@ -118,41 +105,4 @@ fn content(object: &Value) -> Value {
     without_nulls(&json!({
         "spec": object["spec"], "annotations": metadata["annotations"], "labels": metadata["labels"],
     }))
-}
-
-/// The schemas of the definitions, by kind.
-fn schemas() -> BTreeMap<String, Value> {
-    let files = fs::read_dir(root().join(SHIPPED)).unwrap();
-    let definitions = files.map(|file| {
-        let text = fs::read_to_string(file.unwrap().path()).unwrap();
-        let definition: Value = serde_saphyr::from_str(&text).unwrap();
-        let kind = definition["spec"]["names"]["kind"].as_str().unwrap().to_owned();
-        (
-            kind,
-            definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"].clone(),
-        )
-    });
-    definitions.collect()
-}
-
-/// Fills in the defaults of a schema, as the API server does after webhooks.
-fn fill(schema: &Value, value: &mut Value) {
-    match value {
-        Value::Object(members) => {
-            for (key, schema) in schema["properties"].as_object().into_iter().flatten() {
-                if let (false, Some(default)) = (members.contains_key(key), schema.get("default")) {
-                    members.insert(key.clone(), default.clone());
-                }
-                if let Some(member) = members.get_mut(key) {
-                    fill(schema, member);
-                }
-            }
-            if schema["additionalProperties"].is_object() {
-                let values = members.values_mut();
-                values.for_each(|value| fill(&schema["additionalProperties"], value));
-            }
-        }
-        Value::Array(items) => items.iter_mut().for_each(|item| fill(&schema["items"], item)),
-        _ => {}
-    }
 }
