@@ -16,8 +16,8 @@ static SHARED: OnceCell<Cluster> = OnceCell::const_new();
 pub struct Shared(&'static Cluster);
 
 impl Cluster {
-    /// The API server that the tests of this program share, with an audit log; the first one starts it. What a test does there must not
-    /// disturb the others: it works in a [`Cluster::namespace`], and restricts what is cluster-wide to that.
+    /// The API server that the tests of this program share, with an audit log; the first one starts it. What a test does
+    /// there must not disturb the others: it works in a [`Cluster::namespace`], and restricts what is cluster-wide to that.
     pub async fn shared() -> anyhow::Result<Shared> {
         let options = Options {
             audit: true,

@@ -29,7 +29,7 @@ fn every_rule_is_complete_and_has_an_id_of_its_own() {
     }
 }
 
-/// Policies leave a rule without ratcheting by its expression, the server by the table.
+/// An expression that compares with the stored object is about a change, and no other is.
 #[test]
 fn rules_about_a_change_say_so() {
     for rule in RULES {
