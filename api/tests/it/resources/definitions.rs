@@ -241,7 +241,9 @@ fn unknown_fields_are_kept_at_every_level() {
         assert!(open || schema.get("properties").is_none(), "{path} is closed");
         let below = schema["properties"].as_object().into_iter().flatten();
         let below = below.map(|(name, schema)| (name.as_str(), schema));
-        let elements = ["items", "additionalProperties"].map(|key| (key, &schema[key]));
+        let elements = ["items", "additionalProperties"]
+            .into_iter()
+            .filter_map(|key| Some((key, schema.get(key)?)));
         for (name, schema) in below.chain(elements) {
             walk(&format!("{path}.{name}"), schema);
         }
