@@ -1,6 +1,6 @@
 # A thin front door: the work is in scripts/ and in the crates.
 
-.PHONY: help test fmt clippy deny fuzz models docs-tables manifests rules bench sim plots
+.PHONY: help test fmt clippy deny fuzz models docs-tables manifests rules static bench sim plots
 
 help:
 	@echo "make test    everything that must hold: format, lints, dependencies, builds, tests, 30 s of each fuzz target"
@@ -12,6 +12,7 @@ help:
 	@echo "make docs-tables  write the tables of docs/onnx.md and docs/simulation.md anew, from the code"
 	@echo "make manifests  write the definitions of the custom resources again"
 	@echo "make rules   write docs/rules.md from the rule table"
+	@echo "make static  stowage-webhook for pipelines as one static file, without the server; prints its path"
 	@echo "make bench   the router beside haproxy, nginx, a Go proxy and MLServer, very many models, the engines; in release; prints tables"
 	@echo "make sim     a fleet in virtual time with faults, SEEDS of them (1000); prints the smallest scenario in which something fails"
 	@echo "make plots   draw what the benches measured"
@@ -45,6 +46,9 @@ manifests:
 rules:
 	cargo run -q --locked -p webhook --bin stowage-webhook -- explain -o markdown > docs/rules.md.new
 	mv docs/rules.md.new docs/rules.md
+
+static:
+	@scripts/static.sh
 
 bench:
 	scripts/bench.sh

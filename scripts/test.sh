@@ -71,7 +71,8 @@ install() {
         scripts/apt.sh "${packages[@]}" || return
     fi
     scripts/cargo-tool.sh --install cargo-deny && scripts/venv.sh &&
-        scripts/venv.sh e2e/clients/requirements-kserve.txt && scripts/kubernetes.sh || return
+        scripts/venv.sh e2e/clients/requirements-kserve.txt &&
+        scripts/venv.sh webhook/tests/sarif/requirements.txt && scripts/kubernetes.sh || return
     local tool
     for tool in grpcurl buf perf_analyzer; do
         scripts/client-tool.sh "$tool" || return

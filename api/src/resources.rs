@@ -28,7 +28,6 @@ mod local_model_namespace_cache;
 pub mod pod;
 pub mod predictor;
 mod quantity;
-pub mod schema;
 pub mod serving_runtime;
 pub mod status;
 mod trained_model;

@@ -1,9 +1,12 @@
-//! Any JSON as an object of each kind: defaulting applies, settles after one turn, and nothing panics.
+//! Any JSON as an object of each kind: defaulting applies, settles after one turn, as does filling in what the definition
+//! has, and nothing panics.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
-use webhook::{Kind, Mode, Operation, Options, Request, Snapshot, default, patch, validate};
+use webhook::{
+    Kind, Mode, Operation, Options, Request, Snapshot, default, patch, schema::complete, validate,
+};
 
 fuzz_target!(|body: &[u8]| {
     let Ok(fields) = serde_json::from_slice::<Value>(body) else {
@@ -24,9 +27,20 @@ fuzz_target!(|body: &[u8]| {
                 ..Options::default()
             };
             check(kind, object.clone(), &snapshot, &options);
+            let completed = completed(kind, object.clone());
+            check(kind, completed, &snapshot, &options);
         }
     }
 });
+
+/// As the API server reads it; reading it again changes nothing.
+fn completed(kind: Kind, mut object: Value) -> Value {
+    complete(kind, &mut object);
+    let once = object.clone();
+    complete(kind, &mut object);
+    assert_eq!(object, once);
+    object
+}
 
 fn check(kind: Kind, mut object: Value, snapshot: &Snapshot, options: &Options) {
     let stored = object.clone();
@@ -42,6 +56,14 @@ fn check(kind: Kind, mut object: Value, snapshot: &Snapshot, options: &Options) 
         options,
     );
     assert!(again.patch.is_empty(), "defaulting twice: {:?}", again.patch);
+    // As a manifest that is applied again: what it says stands beside what is stored.
+    let mut applied = object.clone();
+    merge(&mut applied, &stored);
+    let update = request(kind, Operation::Update, &applied, Some(&object));
+    let updated = default(&update, snapshot, options);
+    validate(&update, snapshot, options);
+    patch::apply(&mut applied, &updated.patch).expect("the patch fits an update");
+
     validate(
         &request(kind, Operation::Create, &object, None),
         snapshot,
@@ -57,6 +79,17 @@ fn check(kind: Kind, mut object: Value, snapshot: &Snapshot, options: &Options) 
         snapshot,
         options,
     );
+}
+
+fn merge(into: &mut Value, from: &Value) {
+    match (into, from) {
+        (Value::Object(into), Value::Object(from)) => {
+            for (key, value) in from {
+                merge(into.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (into, from) => *into = from.clone(),
+    }
 }
 
 fn request<'a>(kind: Kind, operation: Operation, object: &'a Value, old: Option<&'a Value>) -> Request<'a> {

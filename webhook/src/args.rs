@@ -3,14 +3,16 @@
 use clap::{Parser, Subcommand, ValueEnum};
 use kit::args::TelemetryArgs;
 
+#[cfg(feature = "serve")]
+use crate::serve::ServeArgs;
 use crate::{
     check::CheckArgs,
     explain::ExplainArgs,
     policies::PoliciesArgs,
     review::{HpaTarget, Mode, Options},
-    serve::ServeArgs,
 };
 
+#[cfg(feature = "serve")]
 const EXAMPLES: &str = "\
 Examples:
   stowage-webhook serve --cert-dir /certs        admission server with a certificate that is mounted
@@ -22,6 +24,17 @@ Examples:
 Each command explains itself: stowage-webhook serve --help
 
 Exit codes: 0 stopped as asked or nothing denied, 1 something failed or was denied, 2 wrong usage or configuration.";
+
+#[cfg(not(feature = "serve"))]
+const EXAMPLES: &str = "\
+Examples:
+  stowage-webhook check manifests/               the admission server's verdicts for files, without a cluster
+  stowage-webhook explain IS-C05                 what a rule is about, and what to do
+  stowage-webhook policies | kubectl apply -f -  the rules that need no server, as admission policies
+
+This build leaves out the admission server itself. Each command explains itself: stowage-webhook check --help
+
+Exit codes: 0 nothing denied, 1 something failed or was denied, 2 wrong usage or configuration.";
 
 /// Defaults and validates InferenceService, ServingRuntime and friends
 #[derive(Debug, Parser)]
@@ -40,6 +53,7 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Answers the admission reviews of an API server
+    #[cfg(feature = "serve")]
     Serve(Box<ServeArgs>),
     /// Gives the server's verdicts for files, without a cluster
     Check(Box<CheckArgs>),
@@ -145,7 +159,7 @@ impl Switch {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "serve"))]
 mod tests {
     use super::*;
 

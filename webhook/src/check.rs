@@ -39,8 +39,8 @@ Examples:
   stowage-webhook check service.yaml --mode strict --context cluster/
   stowage-webhook check new/ --old old/ -o github
 
-Exit codes: 0 all allowed, 1 something was denied, 2 wrong usage, or an input that is no Kubernetes object (the rest is
-checked all the same).";
+Exit codes: 0 all allowed, 1 something was denied, 2 wrong usage, or an input that is no Kubernetes
+object (the rest is checked all the same).";
 
 /// Flags of `check`.
 #[derive(Clone, Debug, Args)]

@@ -13,17 +13,18 @@ use crate::{
     patch::{Patch, PatchOperation},
     review::{Kind, Operation, Options, Request},
     rules::{
-        defaulting::REPLACED,
+        ratchet,
         service::{Component, Role, Service, blocks},
         sink::{Findings, Review},
+        suppress,
     },
-    runtime_defaults::assumed_protocol,
     snapshot::{Freshness, Part, Snapshot},
 };
 
 mod containers;
 mod local_model;
 mod metadata;
+mod model;
 
 use metadata::Changes;
 
@@ -32,7 +33,8 @@ use metadata::Changes;
 pub struct Defaulted {
     /// What to change; empty when nothing is.
     pub patch: Vec<PatchOperation>,
-    /// What a person should know about it. A denial here means that the object is refused as it is.
+    /// What a person should know about it. With a denial the object is refused, and the patch only shows what would have
+    /// become of it.
     pub findings: Vec<Finding>,
 }
 
@@ -53,16 +55,35 @@ pub fn default(request: &Request<'_>, snapshot: &Snapshot, options: &Options) ->
         snapshot,
         options,
     };
+    let (patch, mut findings) = run(review);
+    if let Some(old) = ratchet::stored(request, options, &findings) {
+        let stored = Review {
+            request: Request {
+                object: Some(old),
+                ..*request
+            },
+            root: old,
+            ..review
+        };
+        ratchet::soften(&mut findings, &run(stored).1);
+    }
+    if options.suppressions {
+        suppress::apply(&root.path(&["metadata", "annotations"]), &mut findings);
+    }
+    Defaulted {
+        patch: patch.into_operations(),
+        findings,
+    }
+}
+
+fn run(review: Review<'_>) -> (Patch, Vec<Finding>) {
     let mut out = Findings::new(review);
     let patch = Defaulting {
         service: Service::of(review),
-        config: snapshot.config(),
+        config: review.snapshot.config(),
     }
     .run(&mut out);
-    Defaulted {
-        patch: patch.into_operations(),
-        findings: out.list,
-    }
+    (patch, out.list)
 }
 
 /// Whether the places that patches go to have the types that they need.
@@ -93,7 +114,7 @@ impl Defaulting<'_> {
         // The guard is the annotation as it was sent: with ModelMesh as the cluster's default, the first pass still
         // turns blocks into `model`, as upstream.
         if !self.service.model_mesh() {
-            self.model(&mut patch, &mut changes, out);
+            model::convert(&self.service, &mut patch, &mut changes, out);
         }
         self.containers(&mut patch);
         local_model::label(&self.service, self.config, &mut changes, out);
@@ -102,13 +123,17 @@ impl Defaulting<'_> {
         patch
     }
 
-    /// The mode's old names become the new ones, and a default other than Knative is written down.
+    /// The mode's old names become the new ones, and a default other than Knative is written down: not for a service that
+    /// runs in another mode already, whose update would then be refused for a change that nobody asked for. Upstream does
+    /// that, and so do we without ratcheting.
     fn mode(&self, changes: &mut Changes) {
         let annotation = self.service.annotations.at(names::DEPLOYMENT_MODE);
         let mode = match annotation.str() {
             Some("RawDeployment") => DeploymentMode::Standard,
             Some("Serverless") => DeploymentMode::Knative,
-            None if self.config.default_deployment_mode != DeploymentMode::Knative => {
+            None if self.config.default_deployment_mode != DeploymentMode::Knative
+                && !self.runs_otherwise() =>
+            {
                 self.config.default_deployment_mode
             }
             _ => return,
@@ -116,58 +141,17 @@ impl Defaulting<'_> {
         changes.annotate(names::DEPLOYMENT_MODE, mode.as_str());
     }
 
-    /// A framework's block becomes `model`; formats that only speak v2 get that protocol; the format is noted.
-    fn model(&self, patch: &mut Patch, changes: &mut Changes, out: &mut Findings<'_>) {
-        const PREDICTOR: &str = "/spec/predictor";
-        let predictor = &self.service.predictor;
-        let mut older = names::FRAMEWORKS
-            .into_iter()
-            .map(|key| (key, predictor.at(key)))
-            .filter(|(_, node)| node.exists());
-        let model = predictor.at("model");
-        let block = older.next();
-        if older.next().is_some() {
-            // Two of them are refused by validation, in the words of the manifest if it is left alone.
-            return;
-        }
-        let Some((framework, block)) = block else {
-            let format = model.path(&["modelFormat", "name"]).text();
-            if matches!(format, "triton" | "vLLM") && !model.at("protocolVersion").exists() {
-                let current = model.object().and_then(|members| members.get("protocolVersion"));
-                patch.set("/spec/predictor/model", "protocolVersion", current, json!("v2"));
-            }
-            if !format.is_empty() {
-                self.note_format(format, changes);
-            }
-            return;
-        };
-        let Some(members) = block.object() else { return };
-        if model.exists() {
-            let message = format!("`{framework}` replaces `model`, which is dropped");
-            let denied = out
-                .push(&REPLACED, &model, message)
-                .advise("keep one of the two")
-                .denies();
-            if denied {
-                return;
-            }
-        }
-        let mut members = members.clone();
-        members.insert("modelFormat".to_owned(), json!({"name": framework}));
-        if let Some(protocol) = assumed_protocol(framework).filter(|_| !block.at("protocolVersion").exists())
-        {
-            members.insert("protocolVersion".to_owned(), json!(protocol));
-        }
-        patch.remove(PREDICTOR, framework);
-        let current = predictor.object().and_then(|members| members.get("model"));
-        patch.set(PREDICTOR, "model", current, Value::Object(members));
-        self.note_format(framework, changes);
-    }
-
-    fn note_format(&self, format: &str, changes: &mut Changes) {
-        if !self.service.annotations.at(names::MODEL_FORMAT).exists() {
-            changes.annotate(names::MODEL_FORMAT, format);
-        }
+    /// Whether the stored service runs in another mode than the configured one.
+    fn runs_otherwise(&self) -> bool {
+        let Review { request, options, .. } = self.service.review;
+        let stored = request
+            .old
+            .filter(|_| options.ratchet && request.operation == Operation::Update);
+        let running = stored.and_then(|old| {
+            let mode = Node::root(old).path(&["status", "deploymentMode"]).text();
+            DeploymentMode::parse(mode)
+        });
+        running.is_some_and(|mode| mode != self.config.default_deployment_mode)
     }
 
     /// Custom containers get the name that everybody looks for, and resources.

@@ -11,17 +11,18 @@
 //! * [`rules::RULES`] is the one table of what is checked; explanations, documents and generated policies come from it.
 //! * No I/O, no clock, no panic: what is wrong with an object is a finding.
 //!
-//! Around them, with the feature `serve`, is the program: [`server`], [`watch`] and [`certs`], [`check`] and [`policies`].
+//! Around them is the program: with the feature `check` the commands that need no cluster ([`check`], [`explain`] and
+//! [`policies`]), with `serve` the server too ([`server`], [`watch`] and [`certs`]).
 
-#[cfg(feature = "serve")]
+#[cfg(feature = "check")]
 pub mod args;
 #[cfg(feature = "serve")]
 pub mod certs;
-#[cfg(feature = "serve")]
+#[cfg(feature = "check")]
 pub mod check;
 pub mod config;
 pub mod defaults;
-#[cfg(feature = "serve")]
+#[cfg(feature = "check")]
 pub mod explain;
 pub mod finding;
 #[cfg(feature = "serve")]
@@ -29,13 +30,14 @@ pub mod health;
 mod names;
 mod node;
 pub mod patch;
-#[cfg(feature = "serve")]
+#[cfg(feature = "check")]
 pub mod policies;
 pub mod review;
 pub mod rules;
-#[cfg(feature = "serve")]
+#[cfg(feature = "check")]
 pub mod run;
 pub mod runtime_defaults;
+pub mod schema;
 pub mod select;
 #[cfg(feature = "serve")]
 pub mod serve;

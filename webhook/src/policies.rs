@@ -62,7 +62,7 @@ fn metadata(rule: &Rule) -> Value {
 
 fn policy(rule: &Rule, cel: &str, options: &Options) -> Value {
     let denies = rule.severity(options.mode) == Severity::Deny;
-    let expression = if options.ratchet {
+    let expression = if options.ratchet && !rule.change {
         expression::ratcheted(cel)
     } else {
         cel.to_owned()

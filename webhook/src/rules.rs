@@ -17,6 +17,7 @@ mod graph;
 pub(crate) mod identity;
 mod local_model;
 mod predictor;
+pub(crate) mod ratchet;
 mod schema;
 pub(crate) mod service;
 mod serving_runtime;
@@ -46,6 +47,8 @@ pub struct Rule {
     pub needs: &'static [Part],
     /// The object and its old version decide, in terms that CEL has.
     pub stateless: bool,
+    /// It forbids a change, so the stored object cannot have the offence already: ratcheting leaves it alone.
+    pub change: bool,
     /// What has to hold, one sentence.
     pub doc: &'static str,
     /// What goes wrong otherwise.
@@ -75,6 +78,7 @@ const DENY: Rule = Rule {
     scope: &[],
     needs: &[],
     stateless: false,
+    change: false,
     doc: "",
     why: "",
     fix: "",

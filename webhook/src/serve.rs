@@ -163,7 +163,7 @@ pub struct CertificateArgs {
     )]
     pub dns_names: Vec<String>,
 
-    /// How long a certificate is valid; it is replaced after two thirds of that
+    /// How long a certificate is valid, at least 1m; it is replaced after two thirds of that
     #[arg(long, env = "STOWAGE_CERT_LIFETIME", value_parser = kit::args::duration, default_value = "90days", value_name = "DURATION")]
     pub cert_lifetime: Duration,
 

@@ -120,8 +120,13 @@ impl Runtimes {
         self.by_name.get(name)
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    fn is_empty(&self) -> bool {
         self.by_name.is_empty()
+    }
+
+    /// Whether there is one of another name.
+    pub(crate) fn has_other(&self, than: &str) -> bool {
+        self.by_name.keys().any(|name| name != than)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -225,7 +230,6 @@ pub struct Snapshot {
     pub(crate) services: Arc<Namespaced<CacheUse>>,
     pub(crate) llm_services: Arc<Namespaced<CacheUse>>,
     storage_secrets: Arc<Namespaced<BTreeSet<String>>>,
-    only_configured_secrets: bool,
     local_models: Arc<BTreeMap<String, LocalModel>>,
     local_namespace_models: Arc<HashMap<String, BTreeMap<String, LocalModel>>>,
     /// Cluster caches by source.
@@ -259,14 +263,12 @@ impl Snapshot {
         namespaced.or_else(|| self.cluster_runtimes.get(name))
     }
 
-    /// Whether Secrets of this name are known, so that one that is not there does not exist.
-    pub(crate) fn knows_secret(&self, name: &str) -> bool {
-        !self.only_configured_secrets || name == self.config.storage_secret
-    }
-
-    /// Keys of a storage Secret, if it exists.
-    pub(crate) fn secret_keys(&self, namespace: &str, name: &str) -> Option<&BTreeSet<String>> {
-        self.storage_secrets.get(namespace)?.get(name)
+    /// Keys of the storage Secret of a namespace, if it exists: of the name that the configuration gives. A server watches
+    /// no others, so rules conclude nothing from others that a file may hold.
+    pub(crate) fn storage_keys(&self, namespace: &str) -> Option<&BTreeSet<String>> {
+        self.storage_secrets
+            .get(namespace)?
+            .get(&self.config.storage_secret)
     }
 
     /// Caches that a service of `namespace` may use, in the order in which they are tried.

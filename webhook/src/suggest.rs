@@ -1,13 +1,13 @@
 //! "Did you mean": the known word that is likely meant by an unknown one.
 
-use api::resources::schema;
+mod nearest;
 
 /// Most candidates that a word is compared with, so that a suggestion costs little in any cluster.
 const MOST: usize = 1024;
 
 /// The candidate that was likely meant by `word`, if one is near.
 pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    schema::nearest(word, candidates.into_iter().take(MOST))
+    nearest::nearest(word, candidates.into_iter().take(MOST))
 }
 
 /// The hint for an unknown word: the nearest known one, or the list of what is known.
@@ -15,8 +15,13 @@ pub(crate) fn hint<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>
     if let Some(near) = nearest(word, candidates.clone()) {
         return Some(format!("did you mean `{near}`?"));
     }
+    let verb = if candidates.clone().into_iter().nth(1).is_some() {
+        "are"
+    } else {
+        "is"
+    };
     let known = list(candidates);
-    (!known.is_empty()).then(|| format!("known are {known}"))
+    (!known.is_empty()).then(|| format!("known {verb} {known}"))
 }
 
 /// `` `a`, `b` and `c` ``; at most eight are named.
@@ -47,6 +52,7 @@ mod tests {
             hint("pytorch", formats).as_deref(),
             Some("known are `sklearn`, `xgboost` and `onnx`")
         );
+        assert_eq!(hint("pytorch", ["onnx"]).as_deref(), Some("known is `onnx`"));
         assert_eq!(hint("pytorch", []), None);
     }
 

@@ -4,11 +4,11 @@ use serde_json::Value;
 
 use crate::{
     defaults::default,
-    finding::{Finding, Severity},
+    finding::Finding,
     patch,
     review::{Kind, Operation, Options, Request},
     rules::{
-        self, identity,
+        self, identity, ratchet,
         sink::{Findings, Review},
         suppress,
     },
@@ -32,15 +32,13 @@ pub fn validate(request: &Request<'_>, snapshot: &Snapshot, options: &Options) -
     };
     let mut out = Findings::new(review);
     look(review, &mut out);
-    if options.ratchet
-        && request.operation == Operation::Update
-        && out.list.iter().any(Finding::denies)
-        && let Some(old) = request.old
-    {
-        ratchet(old, &mut out);
+    if let Some(old) = ratchet::stored(request, options, &out.list) {
+        ratchet::soften(&mut out.list, &found_in(old, review));
     }
     if options.suppressions {
-        suppress::apply(&review.metadata().at("annotations"), &mut out);
+        let annotations = review.metadata().at("annotations");
+        suppress::check(&annotations, &mut out);
+        suppress::apply(&annotations, &mut out.list);
     }
     let mut findings = out.list;
     findings.sort_by(|left, right| {
@@ -96,45 +94,32 @@ fn drop_echoes(findings: &mut Vec<Finding>) {
     findings.retain(|finding| finding.rule.id != "OB-S04" || !told(finding));
 }
 
-/// Turns denials into warnings where the stored object commits the same offence, unchanged.
-fn ratchet(old: &Value, out: &mut Findings<'_>) {
-    let review = out.review;
-    let mut stored = old.clone();
+/// What is wrong with the stored object, once it is defaulted as the new one was.
+fn found_in(old: &Value, review: Review<'_>) -> Vec<Finding> {
     let before = Request {
         object: Some(old),
         old: Some(old),
         ..review.request
     };
-    let defaulted = default(&before, review.snapshot, review.options);
-    if patch::apply(&mut stored, &defaulted.patch).is_err() {
+    let mut stored = old.clone();
+    if patch::apply(
+        &mut stored,
+        &default(&before, review.snapshot, review.options).patch,
+    )
+    .is_err()
+    {
         stored = old.clone();
     }
-    let request = Request {
-        object: Some(&stored),
-        old: Some(&stored),
-        ..review.request
-    };
     let review = Review {
-        request,
+        request: Request {
+            object: Some(&stored),
+            old: Some(&stored),
+            ..review.request
+        },
         root: &stored,
         ..review
     };
     let mut known = Findings::new(review);
     look(review, &mut known);
-    for finding in out.list.iter_mut().filter(|finding| finding.denies()) {
-        if known
-            .list
-            .iter()
-            .any(|old| old.fingerprint == finding.fingerprint)
-        {
-            finding.severity = Severity::Warn;
-            let was = "the stored object has it too, so it passes";
-            finding.hint = Some(
-                finding
-                    .hint
-                    .take()
-                    .map_or_else(|| was.to_owned(), |hint| format!("{hint}; {was}")),
-            );
-        }
-    }
+    known.list
 }

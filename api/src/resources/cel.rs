@@ -56,6 +56,14 @@ const MODELS: &[&str] = &[
     "spec.predictor.paddle",
 ];
 
+/// Loggers of the components of an InferenceService.
+const LOGGERS: &[&str] = &[
+    "spec.predictor.logger",
+    "spec.transformer.logger",
+    "spec.explainer.logger",
+    "spec.canary.[].predictor.logger",
+];
+
 /// Every rule of every definition.
 pub static RULES: &[Rule] = &[
     Rule {
@@ -122,7 +130,7 @@ pub static RULES: &[Rule] = &[
             "spec.transformer.storageUris.[]",
             "spec.explainer.storageUris.[]",
         ],
-        rule: "!has(self.mountPath) || (self.mountPath != '/' && !self.mountPath.contains('..'))",
+        rule: "!has(self.mountPath) || (!self.mountPath.matches('^/*$') && !self.mountPath.contains('..'))",
         message: "mountPath must be a folder below `/`, without `..`",
         field: Some(".mountPath"),
     },
@@ -217,11 +225,7 @@ pub static RULES: &[Rule] = &[
     Rule {
         id: "IS-V13a",
         kinds: SERVICE,
-        paths: &[
-            "spec.predictor.logger",
-            "spec.transformer.logger",
-            "spec.explainer.logger",
-        ],
+        paths: LOGGERS,
         rule: "has(self.mode)",
         message: "a logger needs `mode`: all, request or response",
         field: Some(".mode"),
@@ -229,11 +233,7 @@ pub static RULES: &[Rule] = &[
     Rule {
         id: "IS-V13b",
         kinds: SERVICE,
-        paths: &[
-            "spec.predictor.logger",
-            "spec.transformer.logger",
-            "spec.explainer.logger",
-        ],
+        paths: LOGGERS,
         rule: "!has(self.storage) || (has(self.storage.path) && has(self.storage.parameters) && has(self.storage.key))",
         message: "the storage of a logger needs `path`, `parameters` and `key`",
         field: Some(".storage"),
@@ -253,6 +253,16 @@ pub static RULES: &[Rule] = &[
         rule: "has(self.name) && self.name != ''",
         message: "the predictor of a canary needs a `name`",
         field: Some(".name"),
+    },
+    Rule {
+        id: "IS-V15c",
+        kinds: SERVICE,
+        paths: &["spec"],
+        rule: "!has(self.canary) || self.canary.all(c, !has(c.predictor.name) || (has(self.predictor.name) \
+               && self.predictor.name == c.predictor.name ? 1 : 0) \
+               + self.canary.filter(d, has(d.predictor.name) && d.predictor.name == c.predictor.name).size() == 1)",
+        message: "predictors must not have one name: those of canaries and `predictor` each have their own",
+        field: Some(".canary"),
     },
     Rule {
         id: "IS-V15e",

@@ -2,7 +2,7 @@
 //!
 //! What the derive macros give is finished here: what structural schemas want, what the types cannot say, and the
 //! rules in CEL of [`cel`](super::cel). Unknown fields are kept at every level, so that a field of a newer KServe is
-//! stored and not cut off; that it is unknown is said by `schema::check`, with the name that was likely meant.
+//! stored and not cut off; that it is unknown is said by the webhook, with the name that was likely meant.
 
 use kube::CustomResourceExt;
 use schemars::generate::SchemaSettings;
@@ -104,7 +104,7 @@ fn finish(kind: Kind, mut definition: Value) -> Value {
     }
     let schema = &mut version["schema"]["openAPIV3Schema"];
     structural(schema);
-    root(kind, schema);
+    root(schema);
     required_names(schema);
     if kind == Kind::InferenceService {
         brief(schema);
@@ -119,15 +119,13 @@ fn finish(kind: Kind, mut definition: Value) -> Value {
 }
 
 /// `apiVersion`, `kind` and `metadata`, which every object has, and the description of the kind.
-fn root(kind: Kind, schema: &mut Value) {
+fn root(schema: &mut Value) {
     if let Some(text) = schema["properties"]["spec"]["description"].as_str() {
         schema["description"] = text.into();
     }
     if let Some(root) = schema.as_object_mut() {
         root.remove("title");
-        if kind != Kind::ClusterStorageContainer {
-            root.remove("x-kubernetes-preserve-unknown-fields");
-        }
+        root.insert("x-kubernetes-preserve-unknown-fields".to_owned(), true.into());
     }
     let properties = &mut schema["properties"];
     properties["apiVersion"] = json!({"type": "string"});

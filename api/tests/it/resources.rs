@@ -5,4 +5,3 @@ mod checked_in;
 mod definitions;
 mod manifests;
 mod round_trip;
-mod schema;

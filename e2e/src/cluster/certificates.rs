@@ -1,6 +1,9 @@
 //! Throw-away certificates.
 
-use std::fmt;
+use std::{
+    fmt,
+    time::{Duration, SystemTime},
+};
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
@@ -24,7 +27,19 @@ pub struct Pair {
 impl Authority {
     /// A new authority.
     pub fn new(name: &str) -> anyhow::Result<Self> {
+        Self::generate(named(name, CertificateParams::default()))
+    }
+
+    /// One that was made `age` ago, and can be used for `left` from now on.
+    pub fn aged(name: &str, age: Duration, left: Duration) -> anyhow::Result<Self> {
+        let now = SystemTime::now();
         let mut params = named(name, CertificateParams::default());
+        params.not_before = (now - age).into();
+        params.not_after = (now + left).into();
+        Self::generate(params)
+    }
+
+    fn generate(mut params: CertificateParams) -> anyhow::Result<Self> {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
@@ -34,6 +49,11 @@ impl Authority {
     /// Its own certificate, PEM: what verifies the others.
     pub fn certificate(&self) -> String {
         self.issuer.pem()
+    }
+
+    /// Its private key, PKCS #8.
+    pub fn key(&self) -> String {
+        self.issuer.key().serialize_pem()
     }
 
     /// For a server at these host names and addresses.

@@ -16,10 +16,14 @@ static SHARED: OnceCell<Cluster> = OnceCell::const_new();
 pub struct Shared(&'static Cluster);
 
 impl Cluster {
-    /// The API server that the tests of this program share; the first one starts it. What a test does there must not
-    /// disturb the others: it works in a [`Cluster::namespace`], and restricts what is cluster-wide to that.
+    /// The API server that the tests of this program share, with an audit log; the first one starts it. What a test does
+    /// there must not disturb the others: it works in a [`Cluster::namespace`], and restricts what is cluster-wide to that.
     pub async fn shared() -> anyhow::Result<Shared> {
-        let cluster = SHARED.get_or_try_init(|| Cluster::start(Options::default()));
+        let options = Options {
+            audit: true,
+            ..Options::default()
+        };
+        let cluster = SHARED.get_or_try_init(|| Cluster::start(options));
         cluster.await.map(Shared)
     }
 }

@@ -1,12 +1,18 @@
 //! The admission webhook in front of a real API server: what people see, certificates that change, servers that die.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod again;
+mod audit;
+mod authority;
 mod certificates;
 mod faults;
+mod gate;
 mod install;
+mod kinds;
 mod messages;
-mod server;
-mod site;
+pub(crate) mod server;
+pub(crate) mod site;
+mod stale;
 
 use e2e::process::Finished;
 

@@ -11,7 +11,7 @@ use rcgen::{
 };
 
 /// Clocks differ: certificates are valid from a little earlier.
-const SKEW: Duration = Duration::from_mins(5);
+pub(super) const SKEW: Duration = Duration::from_mins(5);
 
 /// Names that the API server may call a Service by, and more.
 pub fn names(service: &str, namespace: &str, more: &[String]) -> Vec<String> {

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use x509_parser::{extensions::GeneralName, pem::Pem, prelude::X509Certificate};
 
-use super::issue::{Authority, Pair};
+use super::issue::{Authority, Pair, SKEW};
 
 /// How long an authority is valid.
 pub const AUTHORITY_LIFETIME: Duration = Duration::from_hours(24 * 365 * 5);
@@ -145,11 +145,12 @@ fn lives(pem: &str, now: SystemTime) -> bool {
     validity(pem).is_some_and(|(_, end)| now < end)
 }
 
-/// Past two thirds of its life, or unreadable.
+/// Past two thirds of its life, or unreadable. Its life begins when it is made, not with the allowance for clocks.
 fn old(pem: &str, now: SystemTime) -> bool {
     validity(pem).is_none_or(|(begin, end)| {
-        let life = end.duration_since(begin).unwrap_or_default();
-        now.duration_since(begin).is_ok_and(|age| age > life * 2 / 3)
+        let made = begin + SKEW;
+        let life = end.duration_since(made).unwrap_or_default();
+        now.duration_since(made).is_ok_and(|age| age > life * 2 / 3)
     })
 }
 
@@ -236,6 +237,20 @@ mod tests {
         assert_eq!(renewed.step(&wanted(), later, true), None);
         assert_eq!(renewed.bundle(), material.bundle());
         assert_ne!(renewed.leaf, material.leaf);
+    }
+
+    #[test]
+    fn a_short_life_is_used_as_far_as_a_long_one() {
+        let now = SystemTime::now();
+        let wanted = Wanted {
+            lifetime: Duration::from_mins(1),
+            ..wanted()
+        };
+        let material = Material::default().after(Step::Begin, &wanted, now).unwrap();
+        let after = |seconds| material.step(&wanted, now + Duration::from_secs(seconds), true);
+        assert_eq!(after(0), None);
+        assert_eq!(after(38), None);
+        assert_eq!(after(42), Some(Step::Renew));
     }
 
     #[test]

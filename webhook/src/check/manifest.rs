@@ -6,6 +6,7 @@ use super::yaml::{self, Place, Problem, Spans, cut};
 use crate::{
     finding::{FieldPath, Step},
     review::Kind,
+    schema::complete,
     suggest,
 };
 
@@ -19,6 +20,7 @@ const MOST_NESTED: usize = 4;
 /// One Kubernetes object of a file.
 #[derive(Debug)]
 pub(super) struct Object {
+    /// As the API server reads it: with the defaults of its definition.
     pub(super) value: Value,
     /// The kind whose rules apply; none for other kinds.
     pub(super) kind: Option<Kind>,
@@ -143,7 +145,7 @@ impl Manifest {
         } = document;
         let mut open = vec![(value, Vec::new())];
         // Items come in their order: the last of the stack is the next.
-        while let Some((value, inside)) = open.pop() {
+        while let Some((mut value, inside)) = open.pop() {
             let (api_version, kind) = match head(&value) {
                 Ok(head) => head,
                 Err(message) => {
@@ -178,8 +180,12 @@ impl Manifest {
                 open[first..].reverse();
                 continue;
             }
+            let kind = rules_of(&api_version, &kind);
+            if let Some(kind) = kind {
+                complete(kind, &mut value);
+            }
             self.objects.push(Object {
-                kind: rules_of(&api_version, &kind),
+                kind,
                 index: self.objects.len(),
                 value,
                 start,

@@ -1,4 +1,4 @@
-//! The verdict about one object: defaulted, then validated, as the server does.
+//! The verdict about one object: defaulted, then validated, as the API server and the webhook do.
 
 use std::borrow::Cow;
 
@@ -11,9 +11,10 @@ use super::{
 };
 use crate::{
     defaults::{Defaulted, default},
-    finding::{Finding, Severity},
-    patch,
+    finding::{FieldPath, Finding, Severity, Step},
+    names, patch,
     review::{Kind, Operation, Options, Request},
+    schema::complete,
     validate,
 };
 
@@ -32,7 +33,7 @@ pub(super) struct Verdict {
     /// As the object says; empty when it does not.
     pub(super) namespace: String,
     pub(super) name: String,
-    /// In the order of fields.
+    /// In the order of places: a file is corrected from its top to its end.
     pub(super) findings: Vec<Located>,
     /// The object after defaulting, where it was asked for.
     pub(super) defaulted: Option<Value>,
@@ -91,17 +92,45 @@ pub(super) fn judge(
     };
     let (defaulted, findings) = review(&request, &object.value, context, options);
     let locate = |finding: Finding| Located {
-        place: locator.find(object, &finding.field),
+        place: locator.find(object, &as_written(&finding.field, &object.value)),
         finding,
     };
+    let mut findings: Vec<Located> = findings.into_iter().map(locate).collect();
+    findings.sort_by_key(|located| (located.place.line, located.place.column));
     Some(Verdict {
         index: object.index,
         kind,
         namespace: object.metadata("namespace").to_owned(),
         name: object.metadata("name").to_owned(),
-        findings: findings.into_iter().map(locate).collect(),
+        findings,
         defaulted: keep_defaulted.then(|| defaulted.into_owned()),
     })
+}
+
+/// Where in the file a field of the defaulted object is: what is in `model` may have been written as a framework's block.
+fn as_written<'f>(field: &'f FieldPath, object: &Value) -> Cow<'f, FieldPath> {
+    let [spec, predictor, model, below @ ..] = field.0.as_slice() else {
+        return Cow::Borrowed(field);
+    };
+    if [spec, predictor, model] != ["spec", "predictor", "model"].map(key).each_ref() {
+        return Cow::Borrowed(field);
+    }
+    let predictor = &object["spec"]["predictor"];
+    let both = predictor.get("model").is_some();
+    let block = names::FRAMEWORKS
+        .into_iter()
+        .find(|framework| predictor[*framework].is_object());
+    match block {
+        Some(framework) if !(both && below.is_empty()) => {
+            let block = ["spec", "predictor", framework].map(key);
+            Cow::Owned(FieldPath([&block, below].concat()))
+        }
+        _ => Cow::Borrowed(field),
+    }
+}
+
+fn key(name: &str) -> Step {
+    Step::Key(name.to_owned())
 }
 
 /// The object after defaulting, and every finding.
@@ -118,6 +147,7 @@ fn review<'o>(
         let mut changed = object.clone();
         // A patch always applies to the object it was made for; if it did not, the object is judged as it is.
         if patch::apply(&mut changed, &patch).is_ok() {
+            complete(request.kind, &mut changed);
             defaulted = Cow::Owned(changed);
         }
     }

@@ -6,7 +6,7 @@
 use serde_json::json;
 
 use super::*;
-use crate::{patch::apply, review::Mode};
+use crate::patch::apply;
 
 fn request(object: &Value) -> Request<'_> {
     Request {
@@ -19,7 +19,7 @@ fn request(object: &Value) -> Request<'_> {
     }
 }
 
-fn service(predictor: Value, annotations: Value) -> Value {
+pub(super) fn service(predictor: Value, annotations: Value) -> Value {
     json!({
         "apiVersion": "serving.kserve.io/v1beta1",
         "kind": "InferenceService",
@@ -90,28 +90,6 @@ fn old_mode_names_are_replaced_and_other_defaults_than_knative_are_written() {
             expected
         );
     }
-}
-
-#[test]
-fn a_model_that_a_block_replaces_is_told_or_refused() {
-    let object = service(json!({"model": {"runtime": "mine"}, "sklearn": {}}), json!({}));
-    let run = |mode| {
-        default(
-            &request(&object),
-            &Snapshot::synced(),
-            &Options {
-                mode,
-                ..Options::default()
-            },
-        )
-    };
-    let compat = run(Mode::Compat);
-    assert!(!compat.findings[0].denies());
-    assert_eq!(compat.findings[0].field.to_string(), "spec.predictor.model");
-    assert!(!compat.patch.is_empty());
-    let strict = run(Mode::Strict);
-    assert!(strict.findings[0].denies());
-    assert_eq!(strict.patch, []);
 }
 
 #[test]

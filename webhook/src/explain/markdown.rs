@@ -14,7 +14,8 @@ What the admission server, `stowage-webhook check` and, where a rule looks at th
 objects. `stowage-webhook explain RULE` prints the same in a terminal; [ci.md](ci.md) tells how to check files.
 
 - *denied*: in both modes. *warning, in strict mode denied*: upstream's controllers find it later. *warning*: in both modes.
-- On update, an offence that the stored object has too, unchanged, is a warning (`--ratchet off` denies it).
+- On update, an offence that the stored object has too, unchanged, is a warning (`--ratchet off` denies it). A
+  forbidden change is denied.
 - A warning that is meant is silenced by an annotation with a reason, `stowage.dev/suppress.RULE: reason`, in strict mode too. What
   is denied in both modes cannot be suppressed.
 - A rule that looks something up says nothing while that is not known, as in a check without `--context`.

@@ -40,6 +40,16 @@ fn every_stateless_rule_has_a_policy_and_a_binding_that_acts_as_the_mode_says() 
 }
 
 #[test]
+fn forbidden_changes_are_not_ratcheted() {
+    let manifests = manifests(&options(Mode::Compat));
+    for rule in RULES.iter().filter(|rule| rule.stateless) {
+        let policy = of(&manifests, "ValidatingAdmissionPolicy", rule).unwrap();
+        let expression = policy["spec"]["validations"][0]["expression"].as_str();
+        assert_eq!(expression == rule.cel, rule.change, "{}", rule.id);
+    }
+}
+
+#[test]
 fn what_compat_mode_denies_is_not_suppressed() {
     for rule in RULES.iter().filter(|rule| rule.stateless) {
         let conditions = match_conditions(rule, &options(Mode::Strict));

@@ -157,7 +157,7 @@ pub(crate) fn check(review: Review<'_>, out: &mut Findings<'_>) {
     }
     runtime::check_protocol(&PROTOCOL, &spec.at("protocolVersion"), out);
     for key in [store.at("key"), s3.at("secretKey")] {
-        storage::check_key(&KEY, &key, None, out);
+        storage::check_key(&KEY, &key, out);
     }
     check_runtime(&spec, out);
 }

@@ -1,10 +1,10 @@
 //! The shape of the object: types, spellings, and what the schema of the kind asks for.
 //!
-//! Every other rule reads a field of a wrong type as absent, so this one has to say it. The API server prunes unknown
-//! fields and refuses most of the rest by the CRD, if upstream's full CRDs are installed; with its minimal ones, and
-//! for files, nobody else looks.
+//! Every other rule reads a field of a wrong type as absent, so this one has to say it. The API server refuses most of it by
+//! the CRD, if ours or upstream's full ones are installed; with upstream's minimal ones, and for files, nobody else looks.
+//! Of fields that are unknown only upstream's full CRDs let it do something: it cuts them off.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
@@ -13,12 +13,9 @@ use crate::{
     node::Node,
     review::Kind,
     rules::{DENY, LATER, Rule},
+    schema::{self, Fields, Shape, Type},
     suggest,
 };
-
-mod shape;
-
-use shape::{Fields, Shape, Type};
 
 pub(crate) static TYPE: Rule = Rule {
     id: "OB-S01",
@@ -45,7 +42,7 @@ pub(crate) static UNKNOWN: Rule = Rule {
     title: "unknown fields",
     scope: &Kind::ALL,
     doc: "The object has only fields that the kind has.",
-    why: "The API server drops others without a word, unless the client asks for strict validation.",
+    why: "Nobody acts on others: Stowage's definitions keep them, KServe's drop them without a word.",
     fix: "Correct the spelling, or remove the field.",
     ..LATER
 };
@@ -79,14 +76,30 @@ fn walk(shape: &Shape, field: &str, node: &Node<'_>, out: &mut Findings<'_>) {
             _ => wrong_type(&shape.kind, node, out),
         },
         (Type::IntOrString, Value::Number(_)) if node.int().is_some() => {}
-        (Type::Quantity, Value::String(_) | Value::Number(_)) if shape::is_quantity(value) => {}
-        (Type::List { element, keys }, Value::Array(_)) => {
-            check_list(shape, keys, node, out);
-            for child in node.items() {
-                walk(element, field, &child, out);
+        (Type::Quantity { fraction }, Value::String(_) | Value::Number(_)) if schema::is_quantity(value) => {
+            if !fraction && value.is_number() && node.int().is_none() {
+                out.push(
+                    &SCHEMA,
+                    node,
+                    format!("must be a whole number or text; found `{value}`"),
+                )
+                .hint(format!("write it as text: \"{value}\""));
             }
         }
-        (Type::Map(element), Value::Object(_)) => {
+        (Type::List { element, keys }, Value::Array(items)) => {
+            check_count(shape, items.len(), "entry", "entries", node, out);
+            check_keys(element, keys, node, out);
+            for child in node.items() {
+                if child.exists() {
+                    walk(element, field, &child, out);
+                } else {
+                    let message = format!("must be {}; found an empty entry", element.kind);
+                    out.push(&SCHEMA, &child, message);
+                }
+            }
+        }
+        (Type::Map(element), Value::Object(members)) => {
+            check_count(shape, members.len(), "entry", "entries", node, out);
             for (_, child) in node.members() {
                 walk(element, field, &child, out);
             }
@@ -96,50 +109,95 @@ fn walk(shape: &Shape, field: &str, node: &Node<'_>, out: &mut Findings<'_>) {
     }
 }
 
-fn check_list(shape: &Shape, keys: &[String], node: &Node<'_>, out: &mut Findings<'_>) {
-    if node.len() < shape.least {
-        out.push(
-            &SCHEMA,
-            node,
-            format!("needs at least {} entries; found {}", shape.least, node.len()),
-        );
-    }
-    if let Some(most) = shape.most.filter(|most| node.len() > *most) {
-        out.push(
-            &SCHEMA,
-            node,
-            format!("has at most {most} entries; found {}", node.len()),
-        );
-    }
+fn check_count(shape: &Shape, count: usize, one: &str, many: &str, node: &Node<'_>, out: &mut Findings<'_>) {
+    let (bound, number) = match shape.most {
+        _ if count < shape.least => ("at least", shape.least),
+        Some(most) if count > most => ("at most", most),
+        _ => return,
+    };
+    let noun = if number == 1 { one } else { many };
+    out.push(
+        &SCHEMA,
+        node,
+        format!("must have {bound} {number} {noun}; found {count}"),
+    );
+}
+
+/// Entries of some lists are told apart by some of their fields.
+fn check_keys(element: &Shape, keys: &[String], node: &Node<'_>, out: &mut Findings<'_>) {
+    let Type::Object(fields) = &element.kind else {
+        return;
+    };
     if keys.is_empty() {
         return;
     }
-    let mut seen = BTreeSet::new();
-    for child in node.items() {
-        let key: Vec<String> = keys
+    let mut seen = BTreeMap::new();
+    for (index, child) in node.items().enumerate() {
+        let values: Vec<String> = keys
             .iter()
-            .map(|key| child.value()[key.as_str()].to_string())
+            .map(|key| match child.at(key).value() {
+                Value::Null => fields.default(key).unwrap_or(&Value::Null).to_string(),
+                value => value.to_string(),
+            })
             .collect();
-        if !seen.insert(key) {
+        let first = *seen.entry(values).or_insert(index);
+        if first != index {
             let message = format!(
-                "an earlier entry has the same {}",
+                "has the same {} as entry {first}",
                 suggest::list(keys.iter().map(String::as_str))
             );
-            out.push(&SCHEMA, &child, message);
+            out.push(&SCHEMA, &child, message)
+                .advise("each may be there once");
         }
     }
 }
 
 fn wrong_type(expected: &Type, node: &Node<'_>, out: &mut Findings<'_>) {
+    // Texts may be secrets, so what stands in their place is not shown. Numbers and amounts are none.
+    let is_shown = matches!(
+        expected,
+        Type::Bool | Type::Integer { .. } | Type::Number | Type::IntOrString | Type::Quantity { .. }
+    );
     let found = match node.value() {
+        Value::Number(value) if is_shown => format!("`{value}`"),
+        Value::Bool(value) if is_shown => format!("`{value}`"),
+        Value::String(text) if is_shown => format!("the text `{}`", cut(text)),
         Value::Null => "nothing".to_owned(),
-        Value::Bool(value) => format!("`{value}`"),
-        Value::Number(value) => format!("`{value}`"),
-        Value::String(text) => format!("the text `{}`", cut(text)),
+        Value::Bool(_) => "a truth value".to_owned(),
+        Value::Number(_) => "a number".to_owned(),
+        Value::String(_) => "text".to_owned(),
         Value::Array(_) => "a list".to_owned(),
         Value::Object(_) => "an object".to_owned(),
     };
-    out.push(&TYPE, node, format!("must be {expected}; found {found}"));
+    let hint = match (expected, node.value()) {
+        (Type::String, Value::Number(_) | Value::Bool(_)) => Some("put it in quotes".to_owned()),
+        (Type::IntOrString, Value::Number(number)) => Some(format!("write it as text: \"{number}\"")),
+        (Type::List { .. }, Value::Object(_) | Value::String(_)) => {
+            Some("begin each entry with `- `".to_owned())
+        }
+        (Type::Integer { .. }, Value::String(text)) if text.parse::<i64>().is_ok() => {
+            Some("leave the quotes out".to_owned())
+        }
+        (Type::Bool, Value::String(text)) if matches!(text.as_str(), "true" | "false") => {
+            Some("leave the quotes out".to_owned())
+        }
+        _ => None,
+    };
+    let range = match expected {
+        Type::Integer { min, max } if node.int().is_some() => format!(" from {min} to {max}"),
+        _ => String::new(),
+    };
+    out.push(&TYPE, node, format!("must be {expected}{range}; found {found}"))
+        .hint(hint);
+}
+
+/// A text of a set or pattern, which is no secret.
+fn shown(text: &str) -> String {
+    if text.is_empty() {
+        "an empty text".to_owned()
+    } else {
+        format!("`{}`", cut(text))
+    }
 }
 
 /// The beginning of a text that may be long.
@@ -161,25 +219,20 @@ fn check_text(shape: &Shape, text: &str, node: &Node<'_>, out: &mut Findings<'_>
                 .filter(|word| !word.is_empty())
         };
         let hint = suggest::nearest(text, words()).map(|near| format!("did you mean `{near}`?"));
-        let message = format!("must be {}; found `{}`", alternatives(words()), cut(text));
+        let message = format!("must be {}; found {}", alternatives(words()), shown(text));
         out.push(&SCHEMA, node, message).hint(hint);
     }
-    let length = text.chars().count();
-    if length < shape.least {
-        out.push(&SCHEMA, node, "must not be empty");
-    }
-    if let Some(most) = shape.most.filter(|most| length > *most) {
-        out.push(
-            &SCHEMA,
-            node,
-            format!("has at most {most} characters; found {length}"),
-        );
+    match text.chars().count() {
+        0 if shape.least > 0 => {
+            out.push(&SCHEMA, node, "must not be empty");
+        }
+        length => check_count(shape, length, "character", "characters", node, out),
     }
     if let Some(pattern) = shape.pattern.as_ref().filter(|pattern| !pattern.is_match(text)) {
         out.push(
             &SCHEMA,
             node,
-            format!("must be {}; found `{}`", in_words(pattern.as_str()), cut(text)),
+            format!("must be {}; found {}", in_words(pattern.as_str()), shown(text)),
         );
     }
 }
@@ -188,7 +241,8 @@ fn check_text(shape: &Shape, text: &str, node: &Node<'_>, out: &mut Findings<'_>
 fn in_words(pattern: &str) -> String {
     match pattern {
         "^[a-z]([-a-z0-9]*[a-z0-9])?$" => {
-            "lower-case letters, digits and `-`, starting with a letter and not ending with `-`".to_owned()
+            "lower-case letters, digits and `-`, starting with a letter and ending with a letter or digit"
+                .to_owned()
         }
         "^/.*" => "a path that starts with `/`".to_owned(),
         other => format!("a text that matches `{other}`"),
@@ -236,7 +290,7 @@ fn check_object(
 }
 
 fn unknown_field(fields: &Fields, above: &str, name: &str, node: &Node<'_>, out: &mut Findings<'_>) {
-    if let Some(proper) = fields.folded.get(&fold(name)) {
+    if let Some(proper) = fields.spelling(name) {
         out.push(&CASE, node, format!("`{}` is no field; case matters", cut(name)))
             .hint(format!("write `{proper}`"));
         return;
@@ -287,13 +341,5 @@ const GONE: [(&str, &str, &str); 5] = [
     ),
 ];
 
-/// The name as Go's `encoding/json` compares it: without case, and with two letters that fold to ASCII.
-fn fold(name: &str) -> String {
-    name.chars()
-        .map(|letter| match letter {
-            '\u{17f}' => 's',
-            '\u{212a}' => 'k',
-            other => other.to_ascii_lowercase(),
-        })
-        .collect()
-}
+#[cfg(test)]
+mod tests;

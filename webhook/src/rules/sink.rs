@@ -202,10 +202,6 @@ impl Added<'_> {
         self.hint(hint.to_owned())
     }
 
-    pub(crate) fn denies(&self) -> bool {
-        self.0.denies()
-    }
-
     /// The offence is another one when `node` changes.
     pub(crate) fn about(self, node: &Node<'_>) -> Self {
         let mut state = DefaultHasher::new();

@@ -22,52 +22,61 @@ pub(crate) static SUPPRESSION: Rule = Rule {
     ..WARN
 };
 
-struct Suppression<'a> {
-    rule: &'a str,
-    reason: &'a str,
-}
-
-/// Marks the findings that the object asks to be spared, and reports suppressions that do nothing.
-pub(crate) fn apply(annotations: &Node<'_>, out: &mut Findings<'_>) {
-    let mut wanted = Vec::new();
-    for (key, node) in annotations.members() {
-        let Some(id) = key.strip_prefix(PREFIX) else {
-            continue;
-        };
-        let reason = node.text().trim();
-        let Some(rule) = table::find(id) else {
-            let hint = suggest::nearest(id, table::RULES.iter().map(|rule| rule.id));
-            out.push(&SUPPRESSION, &node, format!("there is no rule `{id}`"))
-                .hint(hint.map(|near| format!("did you mean `{near}`?")));
-            continue;
-        };
-        if rule.compat == Severity::Deny {
-            out.push(
-                &SUPPRESSION,
-                &node,
-                format!("`{id}` cannot be suppressed: it holds in compat mode too"),
-            );
-        } else if reason.is_empty() {
-            out.push(
-                &SUPPRESSION,
-                &node,
-                format!("suppressing `{id}` needs a reason as the annotation's value"),
-            );
-        } else {
-            wanted.push(Suppression {
-                rule: rule.id,
-                reason,
-            });
+/// Reports suppressions that do nothing.
+pub(crate) fn check(annotations: &Node<'_>, out: &mut Findings<'_>) {
+    for (id, node) in wishes(annotations) {
+        match rule_of(id, &node) {
+            Ok(_) => {}
+            Err(Idle::Unknown) => {
+                let hint = suggest::nearest(id, table::RULES.iter().map(|rule| rule.id));
+                out.push(&SUPPRESSION, &node, format!("there is no rule `{id}`"))
+                    .hint(hint.map(|near| format!("did you mean `{near}`?")));
+            }
+            Err(Idle::Holds) => {
+                let message = format!("`{id}` cannot be suppressed: it holds in compat mode too");
+                out.push(&SUPPRESSION, &node, message);
+            }
+            Err(Idle::NoReason) => {
+                let message = format!("suppressing `{id}` needs a reason as the annotation's value");
+                out.push(&SUPPRESSION, &node, message);
+            }
         }
     }
-    for finding in &mut out.list {
-        if let Some(suppression) = wanted.iter().find(|suppression| covers(suppression, finding)) {
+}
+
+/// Marks the findings that the object asks to be spared.
+pub(crate) fn apply(annotations: &Node<'_>, found: &mut [Finding]) {
+    for (id, node) in wishes(annotations) {
+        let Ok(rule) = rule_of(id, &node) else { continue };
+        for finding in found.iter_mut().filter(|finding| finding.rule.id == rule.id) {
             finding.severity = Severity::Warn;
-            finding.suppressed = Some(suppression.reason.to_owned());
+            finding.suppressed = Some(node.text().trim().to_owned());
         }
     }
 }
 
-fn covers(suppression: &Suppression<'_>, finding: &Finding) -> bool {
-    suppression.rule == finding.rule.id && finding.rule.id != SUPPRESSION.id
+/// Ids of rules, and the annotations that name them.
+fn wishes<'a>(annotations: &Node<'a>) -> impl Iterator<Item = (&'a str, Node<'a>)> + use<'a> {
+    annotations
+        .members()
+        .filter_map(|(key, node)| Some((key.strip_prefix(PREFIX)?, node)))
+}
+
+/// Why a suppression does nothing.
+enum Idle {
+    Unknown,
+    Holds,
+    NoReason,
+}
+
+/// The rule that is suppressed.
+fn rule_of(id: &str, annotation: &Node<'_>) -> Result<&'static Rule, Idle> {
+    let rule = table::find(id).ok_or(Idle::Unknown)?;
+    if rule.compat == Severity::Deny || rule.id == SUPPRESSION.id {
+        Err(Idle::Holds)
+    } else if annotation.text().trim().is_empty() {
+        Err(Idle::NoReason)
+    } else {
+        Ok(rule)
+    }
 }

@@ -43,6 +43,7 @@ pub(crate) static MEMORY: Rule = Rule {
     title: "memory stays",
     scope: KINDS,
     stateless: true,
+    change: true,
     doc: "`model.memory` does not change.",
     why: "The model was placed by it.",
     fix: "Delete the object and create it again.",

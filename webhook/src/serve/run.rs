@@ -29,8 +29,8 @@ use crate::{
 /// How long the API server may be silent: longer than a watch call, which it ends itself.
 const READ_TIMEOUT: Duration = Duration::from_secs(watch::WATCH_TIMEOUT as u64 + 15);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// A certificate lives at least this long; the leader looks every few seconds.
-const SHORTEST_LIFE: Duration = Duration::from_secs(10);
+/// A certificate lives at least this long: in the last third the leader has several turns, and replicas read the new one.
+const SHORTEST_LIFE: Duration = Duration::from_mins(1);
 
 /// Serves until a signal, and until what was in flight then is done.
 pub(super) async fn run(args: &ServeArgs) -> anyhow::Result<()> {
@@ -101,7 +101,10 @@ fn check(args: &ServeArgs) -> Result<(), UsageError> {
         return Err(UsageError::msg("--max-body must be at least 1KiB"));
     }
     if args.certificates.cert_lifetime < SHORTEST_LIFE {
-        return Err(UsageError::msg("--cert-lifetime must be at least 10s"));
+        return Err(UsageError::msg(format!(
+            "--cert-lifetime {} is too short: at least 1m is needed, so that there is time to replace a certificate",
+            humantime::format_duration(args.certificates.cert_lifetime)
+        )));
     }
     if args.drain_delay >= args.shutdown_timeout {
         return Err(UsageError::msg(format!(

@@ -13,7 +13,10 @@ use super::{
     text,
     wire::{Cause, Details, Question, Response, Status},
 };
-use crate::{Finding, Kind, Mode, Operation, Options, Request, Severity, Snapshot, default, validate};
+use crate::{
+    Finding, Kind, Mode, Operation, Options, Request, Severity, Snapshot, default, patch::PatchOperation,
+    validate,
+};
 
 /// An annotation that only a probe of the API server has; see `certs::probe`. An object with it is denied, with its value in
 /// the message.
@@ -65,6 +68,23 @@ pub fn answer(
     endpoint: &Endpoint,
     question: &Question<'_>,
     snapshot: &Snapshot,
+    options: &Options,
+) -> Outcome {
+    let judge = |request: &Request<'_>| match endpoint.purpose {
+        Purpose::Mutate => {
+            let defaulted = default(request, snapshot, options);
+            (defaulted.findings, defaulted.patch)
+        }
+        Purpose::Validate => (validate(request, snapshot, options), Vec::new()),
+    };
+    answer_by(judge, endpoint, question, options)
+}
+
+/// Answers with what `judge` finds and changes. It is asked only about objects that can be judged.
+fn answer_by(
+    judge: impl Fn(&Request<'_>) -> (Vec<Finding>, Vec<PatchOperation>),
+    endpoint: &Endpoint,
+    question: &Question<'_>,
     options: &Options,
 ) -> Outcome {
     let kind = kind_of(question);
@@ -132,13 +152,7 @@ pub fn answer(
         return outcome(response, Verdict::Denied, Vec::new());
     }
     // Rules do not panic; should one, it costs one review and not the server.
-    let judged = catch_unwind(AssertUnwindSafe(|| match endpoint.purpose {
-        Purpose::Mutate => {
-            let defaulted = default(&request, snapshot, options);
-            (defaulted.findings, defaulted.patch)
-        }
-        Purpose::Validate => (validate(&request, snapshot, options), Vec::new()),
-    }));
+    let judged = catch_unwind(AssertUnwindSafe(|| judge(&request)));
     let Ok((findings, patch)) = judged else {
         let problem = "a rule failed, which is a bug of stowage-webhook; its log says where".to_owned();
         let response = refusal(500, "InternalError", problem);

@@ -17,7 +17,7 @@ use prometheus_client::{
 };
 
 use super::{answer::Outcome, paths::Purpose};
-use crate::{Kind, Severity};
+use crate::Kind;
 
 /// Metrics. Cheap to clone; all clones count together.
 #[derive(Clone, Debug)]
@@ -171,10 +171,7 @@ impl Metrics {
         };
         self.reviews.get_or_create(&labels).inc();
         for (rule, severity) in &outcome.rules {
-            let severity = match severity {
-                Severity::Deny => "deny",
-                Severity::Warn => "warn",
-            };
+            let severity = severity.as_str();
             self.findings
                 .get_or_create(&FindingLabels { rule, severity })
                 .inc();

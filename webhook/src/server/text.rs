@@ -28,7 +28,7 @@ pub(super) fn warnings(findings: &[&Finding]) -> Vec<String> {
     let mut all = Vec::new();
     let mut left = ALL_WARNINGS - WARNING;
     for (position, finding) in findings.iter().enumerate() {
-        let text = shorten(one_line(finding), WARNING);
+        let text = shorten(one_line(finding), finding.rule.id);
         let Some(rest) = left.checked_sub(text.len()) else {
             let more = findings.len() - position;
             all.push(format!(
@@ -51,13 +51,14 @@ fn one_line(finding: &Finding) -> String {
         .collect()
 }
 
-fn shorten(text: String, most: usize) -> String {
-    if text.chars().count() <= most {
+/// A text that ends with `[RULE]`, with its middle left out: whoever reads it can still ask for the rule.
+fn shorten(text: String, rule: &str) -> String {
+    if text.chars().count() <= WARNING {
         return text;
     }
-    let mut short: String = text.chars().take(most - 3).collect();
-    short.push_str("...");
-    short
+    let end = format!("... [{rule}]");
+    let kept = WARNING.saturating_sub(end.chars().count());
+    text.chars().take(kept).chain(end.chars()).collect()
 }
 
 #[cfg(test)]
@@ -98,6 +99,8 @@ mod tests {
         assert!(texts.iter().all(|text| text.chars().count() <= WARNING));
         assert!(texts.iter().map(String::len).sum::<usize>() <= ALL_WARNINGS);
         assert!(texts.last().unwrap().starts_with("and "), "{texts:?}");
+        let rule = format!("... [{}]", RULES[0].id);
+        assert!(texts[0].ends_with(&rule), "{}", texts[0]);
         assert_eq!(
             warnings(&[&finding("a\nb".into())])[0],
             format!("spec: a b [{}]", RULES[0].id)

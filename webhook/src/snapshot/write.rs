@@ -43,11 +43,6 @@ impl Snapshot {
         self.config = Arc::new(config);
     }
 
-    /// Says that only Secrets of the name that the configuration gives are taken in: of others, nothing is known.
-    pub fn only_configured_secrets(&mut self) {
-        self.only_configured_secrets = true;
-    }
-
     /// Takes in the names of the keys of a storage Secret. Values never come here.
     pub fn set_secret_keys(&mut self, namespace: &str, name: &str, keys: impl IntoIterator<Item = String>) {
         let namespace = Arc::make_mut(&mut self.storage_secrets)

@@ -60,7 +60,6 @@ impl Board {
     /// Nothing is known yet.
     pub(super) fn new() -> Self {
         let mut snapshot = Snapshot::default();
-        snapshot.only_configured_secrets();
         for part in Part::ALL {
             snapshot.set_freshness(part, Freshness::Stale);
         }

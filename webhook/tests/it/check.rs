@@ -1,9 +1,11 @@
 //! `stowage-webhook check`, `explain` and `policies` as processes.
 
 mod context;
+mod definitions;
 mod formats;
 mod inputs;
 mod rules_document;
+mod sarif;
 
 use std::{
     fs,

@@ -12,6 +12,7 @@ mod cases;
 mod check;
 mod corpus;
 mod every_rule;
+mod flags;
 mod objects;
 mod properties;
 mod selection;

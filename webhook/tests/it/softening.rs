@@ -1,10 +1,14 @@
 //! What softens findings: ratcheting, suppressions, data that is out of date, objects that are going.
 
 use serde_json::{Value, json};
-use webhook::{Kind, Mode, Operation, Options, Request, Snapshot, validate};
+use webhook::{
+    Kind, Mode, Operation, Options, Request, Snapshot,
+    config::{Config, DeploymentMode},
+    validate,
+};
 
 use crate::{
-    objects::{annotated, findings, lines, named, object, options, passes, predictor, request},
+    objects::{annotated, findings, lines, named, object, options, passes, predictor, request, review},
     shipped::{cluster, stale_cluster},
 };
 
@@ -70,6 +74,68 @@ fn an_offence_moves_with_defaulting_and_stays_the_same() {
         !passes(&reviewed.findings),
         "another value of the variable is another offence"
     );
+}
+
+/// A cluster whose services run in this mode unless they say another one.
+fn cluster_of(mode: DeploymentMode) -> Snapshot {
+    let mut snapshot = cluster();
+    snapshot.set_config(Config {
+        default_deployment_mode: mode,
+        ..Config::default()
+    });
+    snapshot
+}
+
+#[test]
+fn a_forbidden_change_is_no_old_offence() {
+    let mode = |mode| {
+        annotated(
+            predictor(json!({})),
+            &[("serving.kserve.io/deploymentMode", mode)],
+        )
+    };
+    let running = |mut service: Value| {
+        service["status"] = json!({"deploymentMode": "Knative"});
+        service
+    };
+    let labeled = annotated(mode("Standard"), &[("team", "a")]);
+    // Defaulting would give the stored service the annotation that the new one has.
+    let all = [
+        (running(predictor(json!({}))), mode("Standard")),
+        (running(mode("Standard")), labeled),
+    ];
+    for (old, new) in all {
+        for options in [options(Mode::Compat), options(Mode::Strict)] {
+            let request = request(Kind::InferenceService, &new, Some(&old));
+            let reviewed = review(&request, &cluster_of(DeploymentMode::Standard), &options);
+            let denied: Vec<_> = reviewed
+                .findings
+                .iter()
+                .filter(|finding| finding.denies())
+                .collect();
+            assert_eq!(denied.len(), 1, "{}", lines(&reviewed.findings));
+            assert_eq!(denied[0].rule.id, "IS-U02");
+        }
+    }
+}
+
+#[test]
+fn a_service_can_be_updated_after_the_default_mode_of_the_cluster_changed() {
+    let mut old = predictor(json!({}));
+    old["status"] = json!({"deploymentMode": "Serverless"});
+    let new = annotated(predictor(json!({})), &[("team", "a")]);
+    let request = request(Kind::InferenceService, &new, Some(&old));
+    let ask = |options: &Options| review(&request, &cluster_of(DeploymentMode::Standard), options);
+    let reviewed = ask(&Options::default());
+    assert!(passes(&reviewed.findings), "{}", lines(&reviewed.findings));
+    let annotations = &reviewed.defaulted["metadata"]["annotations"];
+    assert_eq!(annotations.get("serving.kserve.io/deploymentMode"), None);
+    // Upstream writes the new mode down and refuses it then.
+    let upstream = ask(&Options {
+        ratchet: false,
+        ..Options::default()
+    });
+    assert!(!passes(&upstream.findings));
 }
 
 #[test]

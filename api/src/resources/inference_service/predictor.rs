@@ -29,7 +29,7 @@ pub const FRAMEWORKS: [&str; 10] = [
 #[serde(rename_all = "camelCase")]
 pub struct Predictor {
     /// Part of the workload's name: `{service}-{name}-predictor`.
-    #[schemars(regex(pattern = "^[a-z]([-a-z0-9]*[a-z0-9])?$"))]
+    #[schemars(length(max = MAX_NAME), regex(pattern = "^[a-z]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: Option<String>,
     /// The model, served by a serving runtime.
     pub model: Option<ModelSpec>,
@@ -129,6 +129,10 @@ impl ModelSpec {
             .filter(|name| !name.is_empty())
     }
 }
+
+/// Longest name of a predictor: a bound that lets the API server accept rules that compare names, and what any object's
+/// name is bounded by.
+pub const MAX_NAME: u32 = 253;
 
 /// Format of a model's files.
 #[skip_serializing_none]

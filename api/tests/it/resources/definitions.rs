@@ -233,6 +233,26 @@ fn every_rule_is_where_the_table_says() {
     }
 }
 
+/// What a newer KServe adds is stored, wherever it stands.
+#[test]
+fn unknown_fields_are_kept_at_every_level() {
+    fn walk(path: &str, schema: &Value) {
+        let open = schema["x-kubernetes-preserve-unknown-fields"] == true;
+        assert!(open || schema.get("properties").is_none(), "{path} is closed");
+        let below = schema["properties"].as_object().into_iter().flatten();
+        let below = below.map(|(name, schema)| (name.as_str(), schema));
+        let elements = ["items", "additionalProperties"]
+            .into_iter()
+            .filter_map(|key| Some((key, schema.get(key)?)));
+        for (name, schema) in below.chain(elements) {
+            walk(&format!("{path}.{name}"), schema);
+        }
+    }
+    for kind in Kind::ALL {
+        walk(kind.name(), &crd::schema(kind));
+    }
+}
+
 /// What the API server refuses in a definition, as far as it is a matter of form: every schema has a type or keeps
 /// everything, keys of lists are required or have a default, and fields that rules name exist.
 #[test]

@@ -14,7 +14,7 @@ fn through<T: DeserializeOwned + Serialize>(object: &Value) -> Result<Value, ser
     serde_json::to_value(serde_json::from_value::<T>(object.clone())?)
 }
 
-pub(super) fn round_trip(kind: &str, object: &Value) -> Result<Value, serde_json::Error> {
+fn round_trip(kind: &str, object: &Value) -> Result<Value, serde_json::Error> {
     match kind {
         "InferenceService" => through::<InferenceService>(object),
         "ServingRuntime" => through::<ServingRuntime>(object),
@@ -30,7 +30,7 @@ pub(super) fn round_trip(kind: &str, object: &Value) -> Result<Value, serde_json
 }
 
 /// The same without `null` members, which mean absent.
-pub(super) fn without_nulls(value: &Value) -> Value {
+fn without_nulls(value: &Value) -> Value {
     match value {
         Value::Object(members) => members
             .iter()

@@ -8,7 +8,7 @@ use std::sync::{
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use e2e::{
     cluster::{
-        Cluster, Options,
+        Cluster,
         admission::{FailurePolicy, Webhook, WebhookKind, requests},
         certificates::Authority,
     },
@@ -204,11 +204,7 @@ async fn an_admission_policy_denies() {
 
 #[tokio::test]
 async fn what_a_webhook_notes_is_in_the_audit_log() {
-    let options = Options {
-        audit: true,
-        ..Options::default()
-    };
-    let cluster = Cluster::start(options).await.unwrap();
+    let cluster = Cluster::shared().await.unwrap();
     let namespace = cluster.namespace().await.unwrap();
     let pair = cluster.authority().server(&["127.0.0.1"]).unwrap();
     let server = WebhookServer::start(
@@ -225,7 +221,7 @@ async fn what_a_webhook_notes_is_in_the_audit_log() {
     printed(&cluster.admin().kubectl_with(&apply, &manifest).await.unwrap());
     let event = process::eventually("the audit event", SOON, async || {
         let mut events = cluster.audit_events()?.into_iter();
-        Ok(events.find(|event| event["objectRef"]["name"] == "settings"))
+        Ok(events.find(|event| event["objectRef"]["namespace"] == namespace.as_str()))
     })
     .await
     .unwrap();

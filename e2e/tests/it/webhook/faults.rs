@@ -80,7 +80,7 @@ async fn under_load_a_crash_costs_only_the_time_it_is_gone() {
 
 #[tokio::test]
 async fn a_shutdown_serves_until_everybody_knows() {
-    let mut site = Site::new(FAIL, &["--drain-delay", "10s", "--shutdown-timeout", "60s"]).await;
+    let mut site = Site::new(FAIL, &["--drain-delay", "20s", "--shutdown-timeout", "60s"]).await;
     dry_run(&site.services(), &good()).await.unwrap();
     site.server.process.terminate().unwrap();
     site.server.logged("draining").await.unwrap();

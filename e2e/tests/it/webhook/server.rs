@@ -10,17 +10,17 @@ use serde_json::Value;
 use crate::support::{SOON, rest};
 
 /// A running server.
-pub(super) struct Server {
-    pub(super) process: Process,
+pub(crate) struct Server {
+    pub(crate) process: Process,
     /// `127.0.0.1:port` of the webhooks.
-    pub(super) addr: String,
+    pub(crate) addr: String,
     probes: String,
     metrics: String,
 }
 
 impl Server {
     /// Starts it and returns when it listens; it need not be ready. `addr` is where it shall listen, if that matters.
-    pub(super) async fn start(kubeconfig: &Path, addr: Option<&str>, args: &[&str]) -> anyhow::Result<Self> {
+    pub(crate) async fn start(kubeconfig: &Path, addr: Option<&str>, args: &[&str]) -> anyhow::Result<Self> {
         let port = addr.and_then(|addr| addr.rsplit(':').next()).unwrap_or("0");
         let mut command = Command::new(process::binary("stowage-webhook")?);
         command
@@ -58,7 +58,7 @@ impl Server {
     }
 
     /// Waits until it is ready.
-    pub(super) async fn ready(&self) -> anyhow::Result<()> {
+    pub(crate) async fn ready(&self) -> anyhow::Result<()> {
         process::eventually("readiness of stowage-webhook", SOON, async || {
             let (status, _) = self.probe("/ready").await?;
             Ok((status == StatusCode::OK).then_some(()))
@@ -67,17 +67,17 @@ impl Server {
     }
 
     /// Asks a probe.
-    pub(super) async fn probe(&self, path: &str) -> anyhow::Result<(StatusCode, String)> {
+    pub(crate) async fn probe(&self, path: &str) -> anyhow::Result<(StatusCode, String)> {
         get(&self.probes, path).await
     }
 
     /// The metrics as text.
-    pub(super) async fn metrics(&self) -> anyhow::Result<String> {
+    pub(crate) async fn metrics(&self) -> anyhow::Result<String> {
         Ok(get(&self.metrics, "/metrics").await?.1)
     }
 
     /// Waits until the log has a line with this message.
-    pub(super) async fn logged(&self, message: &str) -> anyhow::Result<()> {
+    pub(crate) async fn logged(&self, message: &str) -> anyhow::Result<()> {
         let what = format!("log line {message:?}");
         process::eventually(&what, SOON, async || {
             Ok(self.process.output().contains(message).then_some(()))

@@ -1,6 +1,10 @@
 //! The shipped webhook configurations, pointed at a server on loopback and at the namespace of one test.
 
-use std::{fs, os::unix::fs::symlink, path::Path};
+use std::{
+    fs,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context as _;
 use e2e::{
@@ -44,6 +48,7 @@ pub(super) struct Site {
     pub(super) cluster: Shared,
     pub(super) namespace: String,
     pub(super) server: Server,
+    kubeconfig: PathBuf,
     /// Has `tls.crt` and `tls.key`.
     folder: TempDir,
     args: Vec<String>,
@@ -53,13 +58,20 @@ impl Site {
     /// Starts the server with these flags and has the API server call it.
     pub(super) async fn new(failure_policy: &str, args: &[&str]) -> Self {
         let cluster = Cluster::shared().await.unwrap();
+        let kubeconfig = cluster.kubeconfig().to_owned();
+        Self::on(cluster, kubeconfig, failure_policy, args).await
+    }
+
+    /// The same with another way to the API server.
+    pub(super) async fn on(
+        cluster: Shared,
+        kubeconfig: PathBuf,
+        failure_policy: &str,
+        args: &[&str],
+    ) -> Self {
         definitions(&cluster).await;
         let namespace = cluster.namespace().await.unwrap();
-        let folder = TempDir::new().unwrap();
-        mount(
-            folder.path(),
-            &cluster.authority().server(&["127.0.0.1"]).unwrap(),
-        );
+        let folder = certificate(&cluster);
         let mut all = vec![
             "--cert-dir",
             folder.path().to_str().unwrap(),
@@ -68,23 +80,19 @@ impl Site {
         ];
         all.extend(args);
         let args: Vec<_> = all.into_iter().map(str::to_owned).collect();
-        let server = start(&cluster, None, &args).await;
-        let authority = cluster.authority().certificate();
-        for mut object in configurations(&cluster).await {
-            object["metadata"] = json!({"name": namespace});
-            point(&mut object, &server.addr);
-            confine(&mut object, &namespace);
-            for webhook in object["webhooks"].as_array_mut().unwrap() {
+        let server = start(&kubeconfig, None, &args).await;
+        call(&cluster, &namespace, &server.addr, |configuration| {
+            confine(configuration, &namespace);
+            for webhook in webhooks(configuration) {
                 webhook["failurePolicy"] = failure_policy.into();
-                webhook["clientConfig"]["caBundle"] = encode(&authority).into();
             }
-            cluster.apply_yaml(&object.to_string()).await.unwrap();
-        }
-        cluster.admission_settled().await.unwrap();
+        })
+        .await;
         Self {
             cluster,
             namespace,
             server,
+            kubeconfig,
             folder,
             args,
         }
@@ -98,7 +106,7 @@ impl Site {
     /// Starts the server again, where it was.
     pub(super) async fn restart(&mut self) {
         let addr = self.server.addr.clone();
-        self.server = start(&self.cluster, Some(&addr), &self.args).await;
+        self.server = start(&self.kubeconfig, Some(&addr), &self.args).await;
     }
 
     /// `kubectl VERB ... -f -` in the namespace.
@@ -124,15 +132,53 @@ impl Site {
 
     /// Ends the calls for this namespace. Others are not disturbed by what stays, but called for it the API server is.
     pub(super) async fn end(self) {
-        let client = self.cluster.client().unwrap();
-        delete::<MutatingWebhookConfiguration>(&client, &self.namespace).await;
-        delete::<ValidatingWebhookConfiguration>(&client, &self.namespace).await;
+        call_no_more(&self.cluster, &self.namespace).await;
     }
 }
 
-async fn start(cluster: &Cluster, addr: Option<&str>, args: &[String]) -> Server {
+/// A folder with a certificate for loopback, as `--cert-dir` wants it.
+pub(crate) fn certificate(cluster: &Cluster) -> TempDir {
+    let folder = TempDir::new().unwrap();
+    mount(
+        folder.path(),
+        &cluster.authority().server(&["127.0.0.1"]).unwrap(),
+    );
+    folder
+}
+
+/// Has the API server call a server on loopback: the shipped configurations under another name, and as `alter` wants them.
+/// Returns when it does.
+pub(crate) async fn call(cluster: &Cluster, name: &str, addr: &str, alter: impl Fn(&mut Value)) {
+    let authority = cluster.authority().certificate();
+    for mut object in configurations(cluster).await {
+        object["metadata"] = json!({"name": name});
+        point(&mut object, addr);
+        for webhook in webhooks(&mut object) {
+            webhook["clientConfig"]["caBundle"] = encode(&authority).into();
+        }
+        alter(&mut object);
+        cluster.apply_yaml(&object.to_string()).await.unwrap();
+    }
+    cluster.admission_settled().await.unwrap();
+}
+
+/// Ends what [`call`] began.
+pub(crate) async fn call_no_more(cluster: &Cluster, name: &str) {
+    let client = cluster.client().unwrap();
+    delete::<MutatingWebhookConfiguration>(&client, name).await;
+    delete::<ValidatingWebhookConfiguration>(&client, name).await;
+}
+
+/// The webhooks of a configuration.
+pub(crate) fn webhooks(configuration: &mut Value) -> &mut Vec<Value> {
+    configuration["webhooks"]
+        .as_array_mut()
+        .expect("a configuration has webhooks")
+}
+
+async fn start(kubeconfig: &Path, addr: Option<&str>, args: &[String]) -> Server {
     let args: Vec<_> = args.iter().map(String::as_str).collect();
-    let server = Server::start(cluster.kubeconfig(), addr, &args).await.unwrap();
+    let server = Server::start(kubeconfig, addr, &args).await.unwrap();
     server.ready().await.unwrap();
     server
 }
@@ -166,19 +212,26 @@ async fn configurations(cluster: &Cluster) -> Vec<Value> {
 
 /// Calls a server on loopback in place of the Service.
 pub(super) fn point(configuration: &mut Value, addr: &str) {
-    for webhook in configuration["webhooks"].as_array_mut().unwrap() {
+    for webhook in webhooks(configuration) {
         let path = webhook["clientConfig"]["service"]["path"].as_str().unwrap();
         let url = format!("https://{addr}{path}");
         webhook["clientConfig"] = json!({"url": url});
+        // The most that may be: a busy machine must not fail a test.
+        webhook["timeoutSeconds"] = 30.into();
     }
 }
 
-/// Leaves the kinds and objects of other tests alone.
+/// Leaves the objects of other tests alone: what is in no namespace is told apart by the beginning of its name.
 fn confine(configuration: &mut Value, namespace: &str) {
-    let webhooks = configuration["webhooks"].as_array_mut().unwrap();
-    webhooks.retain(|webhook| webhook["rules"][0]["scope"] == "Namespaced");
-    for webhook in webhooks {
-        webhook["namespaceSelector"] = json!({"matchLabels": {"kubernetes.io/metadata.name": namespace}});
+    for webhook in webhooks(configuration) {
+        if webhook["rules"][0]["scope"] == "Namespaced" {
+            webhook["namespaceSelector"] = json!({"matchLabels": {"kubernetes.io/metadata.name": namespace}});
+        } else {
+            let own =
+                json!({"name": "own", "expression": format!("request.name.startsWith('{namespace}-')")});
+            let conditions = webhook["matchConditions"].as_array_mut();
+            conditions.expect("each has a condition").push(own);
+        }
     }
 }
 

@@ -168,12 +168,7 @@ fn check_place(service: &Service<'_>, block: &Node<'_>, out: &mut Findings<'_>) 
             .hint(suggest::hint(scheme, SCHEMES));
     }
     if !block.path(&["storage", "key"]).exists() {
-        storage::check_key(
-            &storage::KEY,
-            &service.annotations.at(names::SECRET_KEY),
-            None,
-            out,
-        );
+        storage::check_key(&storage::KEY, &service.annotations.at(names::SECRET_KEY), out);
     }
 }
 

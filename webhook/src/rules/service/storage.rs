@@ -44,7 +44,8 @@ pub(crate) static KEY: Rule = Rule {
     title: "storage key",
     scope: &[Kind::InferenceService],
     needs: &[Part::StorageSecrets, Part::Config],
-    doc: "`storage.key` is a key of the storage Secret of the namespace.",
+    doc: "`storage.key` is a key of the storage Secret of the namespace. A service that names a Secret of its own \
+          (`serving.kserve.io/storageSecretName`) is not checked.",
     why: "The pod is not created without the credentials that the key names.",
     fix: "Correct the key, or add it to the Secret (`storage-config` unless configured otherwise).",
     ..LATER
@@ -144,22 +145,20 @@ fn check_block(service: &Service<'_>, block: &Node<'_>, out: &mut Findings<'_>) 
         out.push(&BOTH, &path, message).advise("keep one of them");
     }
 
-    let key = storage.at("key");
     let secret = service.annotations.at(names::STORAGE_SECRET_NAME).str();
-    check_key(&KEY, &key, secret, out);
+    if secret.is_none_or(|secret| secret == out.review.snapshot.config().storage_secret) {
+        check_key(&KEY, &storage.at("key"), out);
+    }
 }
 
 /// Reports a key that the storage Secret of the namespace does not have.
-pub(crate) fn check_key(rule: &'static Rule, key: &Node<'_>, secret: Option<&str>, out: &mut Findings<'_>) {
+pub(crate) fn check_key(rule: &'static Rule, key: &Node<'_>, out: &mut Findings<'_>) {
     if key.text().is_empty() || !out.can_look_up(rule) {
         return;
     }
     let review = out.review;
-    let secret = secret.unwrap_or(review.snapshot.config().storage_secret.as_str());
-    if !review.snapshot.knows_secret(secret) {
-        return;
-    }
-    match review.snapshot.secret_keys(review.namespace(), secret) {
+    let secret = review.snapshot.config().storage_secret.as_str();
+    match review.snapshot.storage_keys(review.namespace()) {
         None => {
             let message = format!(
                 "there is no Secret `{secret}` in the namespace to look `{}` up in",

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{KINDS, RuntimeObject};
 use crate::{
     node::Node,
-    review::Kind,
+    review::{Kind, Operation},
     rules::{DENY, LATER, Rule, sink::Findings},
     snapshot::{Format, Freshness, Part, Runtime},
 };
@@ -80,7 +80,9 @@ pub(super) fn check(runtime: &RuntimeObject<'_>, out: &mut Findings<'_>) {
             .unwrap_or(&empty)
     };
 
-    let rule = if fresh && !existing.is_empty() {
+    // One that is created is among the others where files are checked together, and is no neighbor of itself.
+    let update = review.request.operation == Operation::Update;
+    let rule = if fresh && (update || existing.has_other(review.name())) {
         &OWN
     } else {
         &OWN_LATER

@@ -14,6 +14,7 @@ pub(crate) static STAYS: Rule = Rule {
     title: "worker spec stays",
     scope: KINDS,
     stateless: true,
+    change: true,
     doc: "`workerSpec` is not removed from a runtime.",
     why: "Services that span nodes would lose their workers.",
     fix: "Create another runtime without workers.",

@@ -109,6 +109,33 @@ fn a_wrong_configuration_is_told_as_such() {
 }
 
 #[test]
+fn a_rule_that_panics_denies_its_review_and_no_other() {
+    let object = service(&json!({"model": {"modelFormat": {"name": "sklearn"}}}));
+    let review = json!({
+        "apiVersion": "admission.k8s.io/v1",
+        "kind": "AdmissionReview",
+        "request": request("CREATE", &object),
+    })
+    .to_string();
+    let review = Review::parse(review.as_bytes()).unwrap();
+    for path in [MUTATE, VALIDATE] {
+        let broken = |_: &Request<'_>| panic!("a rule is broken");
+        let outcome = answer_by(broken, endpoint(path), &review.request, &Options::default());
+        assert_eq!((outcome.verdict, outcome.rules.len()), (Verdict::Failed, 0));
+        assert!(!outcome.response.allowed && outcome.response.patch.is_none());
+        let status = outcome.response.status.unwrap();
+        assert_eq!((status.code, status.reason), (500, "InternalError"));
+        assert!(
+            status.message.contains("a bug of stowage-webhook"),
+            "{}",
+            status.message
+        );
+        assert!(!status.message.contains("a rule is broken"), "{}", status.message);
+        assert!(ask(path, &request("CREATE", &object)).response.allowed);
+    }
+}
+
+#[test]
 fn an_object_that_cannot_be_read_is_refused() {
     let mut deep = json!(1);
     for _ in 0..200 {

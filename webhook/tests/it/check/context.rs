@@ -50,6 +50,66 @@ fn checked_objects_are_context_by_what_they_say() {
 }
 
 #[test]
+fn a_new_runtime_is_no_neighbor_of_itself() {
+    let two = RUNTIME.replace(
+        "{name: sklearn, autoSelect: true, version: '1'}",
+        "{name: sklearn, autoSelect: true, version: '1', priority: 1}, \
+         {name: sklearn, autoSelect: true, version: '2', priority: 2}",
+    );
+    assert_ne!(two, RUNTIME);
+    let folder = Folder::with(&[
+        ("r.yaml", &two),
+        ("old/r.yaml", RUNTIME),
+        (
+            "cluster/other.yaml",
+            &RUNTIME.replace("name: sk}", "name: other}"),
+        ),
+    ]);
+    // Upstream compares only where it finds another runtime, or this one, to compare with.
+    let (code, report) = folder.check(&["r.yaml"]);
+    assert_eq!((code, rules(&report[0], "warn")), (0, vec!["SR-C01"]));
+    for args in [&["r.yaml", "--context", "cluster"], &["r.yaml", "--old", "old"]] {
+        let (code, report) = folder.check(args);
+        assert_eq!((code, rules(&report[0], "deny")), (1, vec!["SR-V01"]), "{args:?}");
+    }
+}
+
+#[test]
+fn keys_are_looked_up_in_the_configured_secret_only() {
+    let with_key = |metadata: &str| {
+        service(
+            &format!("iris{metadata}"),
+            "{model: {modelFormat: {name: sklearn}, storage: {path: m, key: nope}}}",
+        )
+    };
+    let named = |secret| {
+        with_key(&format!(
+            ", annotations: {{serving.kserve.io/storageSecretName: {secret}}}"
+        ))
+    };
+    let secret = |name| {
+        format!(
+            "apiVersion: v1\nkind: Secret\nmetadata: {{name: {name}, namespace: default}}\ndata: {{minio: e30=}}\n"
+        )
+    };
+    let folder = Folder::with(&[
+        ("a.yaml", &with_key("")),
+        ("b.yaml", &named("storage-config")),
+        ("c.yaml", &named("other")),
+        ("cluster/secret.yaml", &secret("storage-config")),
+        ("cluster/other.yaml", &secret("other")),
+    ]);
+    for (file, expected) in [
+        ("a.yaml", &["IS-C16"][..]),
+        ("b.yaml", &["IS-C16"]),
+        ("c.yaml", &[]),
+    ] {
+        let (_, report) = folder.check(&["--mode", "strict", file, "--context", "cluster"]);
+        assert_eq!(rules(&report[0], "deny"), expected, "{file}");
+    }
+}
+
+#[test]
 fn the_configuration_comes_from_context() {
     let config = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: inferenceservice-config}\ndata:\n  deploy: \
                   '{\"defaultDeploymentMode\": \"Standard\"}'\n";

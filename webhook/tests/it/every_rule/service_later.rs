@@ -143,10 +143,13 @@ fn storage() -> Vec<Case> {
             "IS-C16",
             "spec.predictor.model.storage.key",
             annotated(
-                stored(json!({"storage": {"path": "m", "key": "localMinIO"}})),
+                stored(json!({"storage": {"path": "m", "key": "nope"}})),
+                &[("serving.kserve.io/storageSecretName", "storage-config")],
+            ),
+            annotated(
+                stored(json!({"storage": {"path": "m", "key": "nope"}})),
                 &[("serving.kserve.io/storageSecretName", "other")],
             ),
-            stored(json!({"storage": {"path": "m"}})),
         ),
         case(
             "IS-C20",

@@ -4,7 +4,7 @@
 const LONGEST: usize = 64;
 
 /// The candidate that is most like `word`, if one is near: another case, or one change for every three letters.
-pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     if word.len() > LONGEST {
         return None;
     }

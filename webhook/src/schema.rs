@@ -1,4 +1,4 @@
-//! A kind's schema in a form that a check can walk: made once from the CRD of the type in `api`.
+//! A kind's schema in a form that can be walked beside an object: made once from the definition in `api`.
 
 use std::{collections::BTreeMap, fmt, sync::OnceLock};
 
@@ -8,9 +8,13 @@ use serde_json::{Value, json};
 
 use crate::review::Kind;
 
+mod complete;
+
+pub use complete::complete;
+
 /// What a value may be.
 #[derive(Debug)]
-pub(super) enum Type {
+pub(crate) enum Type {
     Any,
     Bool,
     /// A whole number that fits the type that it is decoded to.
@@ -21,7 +25,10 @@ pub(super) enum Type {
     Number,
     String,
     IntOrString,
-    Quantity,
+    Quantity {
+        /// Whether it may be a number with a fraction; as text it always may.
+        fraction: bool,
+    },
     List {
         element: Box<Shape>,
         /// Fields of the elements that no two of them have in common.
@@ -33,28 +40,28 @@ pub(super) enum Type {
 
 /// The members of an object.
 #[derive(Debug)]
-pub(super) struct Fields {
-    pub(super) known: BTreeMap<String, Shape>,
+pub(crate) struct Fields {
+    pub(crate) known: BTreeMap<String, Shape>,
     /// Proper spellings by folded ones.
-    pub(super) folded: BTreeMap<String, String>,
-    pub(super) required: Vec<String>,
+    folded: BTreeMap<String, String>,
+    pub(crate) required: Vec<String>,
+    /// Members that the API server fills in where they are absent.
+    defaults: Vec<(String, Value)>,
     /// Further members may well be right.
-    pub(super) open: bool,
+    pub(crate) open: bool,
 }
 
 /// One level of a schema.
 #[derive(Debug)]
-pub(super) struct Shape {
-    pub(super) kind: Type,
-    pub(super) words: Vec<String>,
-    pub(super) pattern: Option<Regex>,
-    pub(super) range: (Option<i64>, Option<i64>),
+pub(crate) struct Shape {
+    pub(crate) kind: Type,
+    pub(crate) words: Vec<String>,
+    pub(crate) pattern: Option<Regex>,
+    pub(crate) range: (Option<i64>, Option<i64>),
     /// Fewest characters or entries.
-    pub(super) least: usize,
+    pub(crate) least: usize,
     /// Most characters or entries.
-    pub(super) most: Option<usize>,
-    /// Absent is as good as present.
-    has_default: bool,
+    pub(crate) most: Option<usize>,
 }
 
 impl fmt::Display for Type {
@@ -62,28 +69,50 @@ impl fmt::Display for Type {
         match self {
             Self::Any => f.write_str("anything"),
             Self::Bool => f.write_str("true or false"),
-            Self::Integer { min, max } if *max <= i64::from(i32::MAX) => {
-                write!(f, "a whole number from {min} to {max}")
-            }
             Self::Integer { .. } => f.write_str("a whole number"),
             Self::Number => f.write_str("a number"),
             Self::String => f.write_str("text"),
             Self::IntOrString => f.write_str("a whole number or text"),
-            Self::Quantity => f.write_str("a quantity such as `500m`, `4` or `2Gi`"),
+            Self::Quantity { .. } => f.write_str("a quantity such as `500m`, `4` or `2Gi`"),
             Self::List { .. } => f.write_str("a list"),
             Self::Map(_) | Self::Object(_) => f.write_str("an object"),
         }
     }
 }
 
+impl Fields {
+    /// What the API server fills in for `name`.
+    pub(crate) fn default(&self, name: &str) -> Option<&Value> {
+        self.defaults
+            .iter()
+            .find_map(|(known, value)| (known == name).then_some(value))
+    }
+
+    /// The proper spelling of a name that differs in case.
+    pub(crate) fn spelling(&self, name: &str) -> Option<&str> {
+        self.folded.get(&fold(name)).map(String::as_str)
+    }
+}
+
+/// The name as Go's `encoding/json` compares it: without case, and with two letters that fold to ASCII.
+fn fold(name: &str) -> String {
+    name.chars()
+        .map(|letter| match letter {
+            '\u{17f}' => 's',
+            '\u{212a}' => 'k',
+            other => other.to_ascii_lowercase(),
+        })
+        .collect()
+}
+
 /// Whether a text or number is a quantity.
-pub(super) fn is_quantity(value: &Value) -> bool {
+pub(crate) fn is_quantity(value: &Value) -> bool {
     Quantity(value.clone()).nanos().is_ok()
 }
 
 impl Shape {
     /// The shape of whole objects of `kind`.
-    pub(super) fn of(kind: Kind) -> &'static Self {
+    pub(crate) fn of(kind: Kind) -> &'static Self {
         static SHAPES: [OnceLock<Shape>; Kind::ALL.len()] = [const { OnceLock::new() }; Kind::ALL.len()];
         SHAPES[kind as usize].get_or_init(|| Self::read(&whole_object(kind), ""))
     }
@@ -110,8 +139,9 @@ impl Shape {
             least: count("minLength")
                 .or_else(|| count("minItems"))
                 .unwrap_or_default(),
-            most: count("maxLength").or_else(|| count("maxItems")),
-            has_default: !schema["default"].is_null(),
+            most: ["maxLength", "maxItems", "maxProperties"]
+                .into_iter()
+                .find_map(count),
             kind,
         }
     }
@@ -127,12 +157,12 @@ impl Type {
             // Amounts have a pattern; other texts or numbers have none.
             _ if schema["x-kubernetes-int-or-string"] == true => {
                 if amount {
-                    Self::Quantity
+                    Self::Quantity { fraction: false }
                 } else {
                     Self::IntOrString
                 }
             }
-            None if amount => Self::Quantity,
+            None if amount => Self::Quantity { fraction: true },
             Some("boolean") => Self::Bool,
             Some("integer") => integer(schema),
             Some("number") => Self::Number,
@@ -174,14 +204,18 @@ fn object(schema: &Value, field: &str) -> Type {
         .iter()
         .map(|(name, schema)| (name.clone(), Shape::read(schema, name)))
         .collect();
+    let defaults: Vec<(String, Value)> = properties
+        .iter()
+        .filter(|(_, schema)| !schema["default"].is_null())
+        .map(|(name, schema)| (name.clone(), schema["default"].clone()))
+        .collect();
     let mut required = texts(&schema["required"]);
-    required.retain(|name| known.get(name).is_none_or(|shape| !shape.has_default));
+    // Absent is as good as present.
+    required.retain(|name| defaults.iter().all(|(known, _)| known != name));
     Type::Object(Fields {
-        folded: known
-            .keys()
-            .map(|name| (super::fold(name), name.clone()))
-            .collect(),
+        folded: known.keys().map(|name| (fold(name), name.clone())).collect(),
         required,
+        defaults,
         open: OPEN.contains(&field),
         known,
     })
