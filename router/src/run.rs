@@ -59,6 +59,7 @@ pub fn main(args: &Args) -> anyhow::Result<()> {
     kit::threads::runtime(args.threads)?.block_on(run(config))
 }
 
+#[expect(clippy::too_many_lines, reason = "the parts in the order in which they start")]
 async fn run(config: Config) -> anyhow::Result<()> {
     let Config {
         grpc,

@@ -48,6 +48,7 @@ pub enum NotFound {
 
 /// See the module's text.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Options {
     /// Where the SPI is served.
     pub address: Address,
