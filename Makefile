@@ -9,7 +9,7 @@ help:
 	@echo "make deny    bans, licenses and sources of the dependencies"
 	@echo "make fuzz    fuzz targets, FUZZ_SECONDS each (30)"
 	@echo "make models  train the example models again"
-	@echo "make docs-tables  write the tables of docs/onnx.md anew, from the code"
+	@echo "make docs-tables  write the tables of docs/onnx.md and docs/simulation.md anew, from the code"
 	@echo "make manifests  write the definitions of the custom resources again"
 	@echo "make rules   write docs/rules.md from the rule table"
 	@echo "make bench   the router beside haproxy, nginx, a Go proxy and MLServer, very many models, the engines; in release; prints tables"
@@ -37,6 +37,7 @@ models:
 
 docs-tables:
 	STOWAGE_WRITE_DOCS=1 cargo test --locked -p adapter --test it tables::
+	STOWAGE_WRITE_DOCS=1 cargo test --locked -p router --lib sim::policy
 
 manifests:
 	cargo run -p api --features manifests --bin manifests -- manifests/crds

@@ -1,6 +1,7 @@
 """Draws the numbers of the benches as SVG files that do not change unless the numbers do.
 
-Three forms of numbers are known:
+Four forms of numbers are known:
+- lines: {"lines": [{"name", "x", "y", "series": [{"name", "points": [[x, y]]}]}]}, for any bench with curves;
 - bars: {"sections": [{"name", "unit", "series": [{"name", "value"}]}]}, for any bench that compares things;
 - the proxy bench: {"sections": [{"workload", "series": [{"way", "runs"}]}]};
 - the density bench: {"starts", "loads", "open"}.
@@ -159,8 +160,31 @@ def latency(numbers, path):
     save(figure, path)
 
 
+def lines(charts, path):
+    """One small chart for each, two in a row."""
+    columns = min(2, len(charts))
+    rows = -(-len(charts) // columns)
+    figure, axes = pyplot.subplots(rows, columns, figsize=(7, 2.6 * rows if rows > 1 else 3.6), squeeze=False)
+    for axis in axes.flat[len(charts) :]:
+        axis.set_visible(False)
+    for axis, chart in zip(axes.flat, charts):
+        for color, series in zip(COLORS, chart["series"]):
+            x, y = zip(*series["points"])
+            marker = "o-" if len(x) < 10 else "-"
+            axis.plot(x, y, marker, color=color, label=series["name"], linewidth=1.2, markersize=3)
+        axis.set_title(chart["name"], loc="left", fontsize=9, fontweight="bold")
+        axis.set_xlabel(chart["x"])
+        axis.set_ylabel(chart["y"])
+        axis.grid(color="#e8e8e8")
+    axes[0, 0].legend(fontsize=7)
+    save(figure, path)
+
+
 def draw(path, folder):
     numbers = json.loads(path.read_text(encoding="utf-8"))
+    if "lines" in numbers:
+        lines(numbers["lines"], folder / f"{path.stem}.svg")
+        return
     if "open" in numbers and "loads" in numbers:
         density(numbers, folder, path.stem)
         return

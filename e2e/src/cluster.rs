@@ -11,7 +11,7 @@ mod component;
 mod crds;
 mod programs;
 pub mod rights;
-mod server;
+pub(crate) mod server;
 mod shared;
 mod user;
 

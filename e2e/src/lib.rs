@@ -5,6 +5,8 @@ pub mod bench;
 pub mod client;
 #[cfg(feature = "cluster")]
 pub mod cluster;
+#[cfg(feature = "cluster")]
+pub mod etcd;
 pub mod example_runtime;
 pub mod mesh;
 pub mod onnx;

@@ -105,12 +105,26 @@ impl Process {
 
     /// Asks it to end, as a supervisor does.
     pub fn terminate(&self) -> anyhow::Result<()> {
+        self.signal("-TERM")
+    }
+
+    /// Stops it where it is: it keeps its memory and its connections, and does nothing.
+    pub fn pause(&self) -> anyhow::Result<()> {
+        self.signal("-STOP")
+    }
+
+    /// Lets it go on after a pause.
+    pub fn resume(&self) -> anyhow::Result<()> {
+        self.signal("-CONT")
+    }
+
+    fn signal(&self, signal: &str) -> anyhow::Result<()> {
         let status = Command::new("kill")
-            .arg("-TERM")
+            .arg(signal)
             .arg(self.id().to_string())
             .status()
             .context("run kill")?;
-        anyhow::ensure!(status.success(), "kill -TERM: {status}");
+        anyhow::ensure!(status.success(), "kill {signal}: {status}");
         Ok(())
     }
 

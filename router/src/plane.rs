@@ -262,6 +262,10 @@ impl Plane {
             return Box::pin(self.call_local(&self.local.service, incoming)).await;
         }
         check_service(path)?;
+        if self.peers.is_none() {
+            // Among others, the runtime of the router that serves the call knows.
+            self.check_method(path)?;
+        }
         let destination = match self.destination(&mut incoming, Reading::Arrived)? {
             Some(destination) => destination,
             None => Box::pin(self.wait_for_destination(&mut incoming)).await?,

@@ -1,6 +1,9 @@
 //! Runs `stowage-router` from its settings to its end.
 
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+mod files;
+mod join;
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use kit::{
@@ -9,27 +12,19 @@ use kit::{
 };
 use prometheus_client::registry::Registry;
 use tokio::{net::TcpListener, time::Instant};
-#[cfg(feature = "etcd")]
-use {
-    crate::store::etcd::{self, Etcd},
-    kit::exit::UsageError,
-};
 
 use crate::{
-    args::{Args, ClusterConfig, CompatConfig, Config, StoreConfig, compat},
-    core::fleet::{Constraints, InstanceId},
+    args::{Args, ClusterConfig, CompatConfig, Config, compat},
+    core::fleet::Constraints,
     listen,
-    mesh::{ClusterOptions, Mesh, MeshOptions},
+    mesh::Mesh,
     metrics::{Metrics, MetricsOptions},
     observe,
-    peer::{PeerOptions, Peers},
     rules::Rules,
     runtime::RemoteRuntime,
     server::{Listeners, Router, Setup},
-    start,
-    store::{Store, memory::Memory},
-    tls,
-    upstream::{self, Pool, PoolOptions, Upstream},
+    start, tls,
+    upstream::{Pool, PoolOptions, Upstream},
 };
 
 /// How long a call waits for a connection to the model server.
@@ -38,10 +33,6 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const LABELED_MODELS: usize = 1000;
 /// How often the files of certificates are looked at.
 const CERTIFICATES_INTERVAL: Duration = Duration::from_secs(5);
-/// How often files of settings are looked at.
-const FILES_INTERVAL: Duration = Duration::from_secs(5);
-/// How often this instance looks whether its record is out of date.
-const PUBLISH_INTERVAL: Duration = Duration::from_secs(2);
 /// Longest time that calls have to end once models are handed over.
 const LONGEST_TAIL: Duration = Duration::from_secs(15);
 
@@ -59,7 +50,10 @@ pub fn main(args: &Args) -> anyhow::Result<()> {
     kit::threads::runtime(args.threads)?.block_on(run(config))
 }
 
-#[expect(clippy::too_many_lines, reason = "the parts in the order in which they start")]
+#[expect(
+    clippy::too_many_lines,
+    reason = "every setting is named once, and what is made of it is made in order"
+)]
 async fn run(config: Config) -> anyhow::Result<()> {
     let Config {
         grpc,
@@ -93,19 +87,9 @@ async fn run(config: Config) -> anyhow::Result<()> {
     kit::drain::start_on_signal(&leaving).context("install signal handlers")?;
     let gone = leaving.guard();
     let readiness = Readiness::new("waiting for the model runtime");
-    let listeners = match Listeners::bind(grpc, Some(rest)).await {
-        // An old pod spec brings its own REST proxy: its port is taken, and that is fine.
-        Err(error) if error.is_taken() && TcpListener::bind(grpc).await.is_ok() => {
-            tracing::warn!(addr = %rest, "the REST port is taken; serving gRPC only");
-            Listeners::bind_grpc(grpc).await?
-        }
-        bound => bound?,
-    }
-    .with_tls(tls.secured.clone());
-    let listeners = match &cluster {
-        Some(cluster) => listeners.with_routers(cluster.listen).await?,
-        None => listeners,
-    };
+    let listeners = bind(grpc, rest, cluster.as_ref())
+        .await?
+        .with_tls(tls.secured.clone());
     tls.follow(CERTIFICATES_INTERVAL, drain.clone());
     let mut registry = Registry::default();
     let max_labeled_models = if per_model_metrics { LABELED_MODELS } else { 0 };
@@ -147,8 +131,8 @@ async fn run(config: Config) -> anyhow::Result<()> {
         runtime: Arc::new(RemoteRuntime::new(&runtime)),
         upstream: Upstream::Remote(pool),
         cache,
-        store: open_store(&store).await?,
-        mesh: mesh_options(mesh, cluster.as_ref(), &listeners, tls.peers.clone()),
+        store: join::open_store(&store).await?,
+        mesh: join::mesh_options(mesh, cluster.as_ref(), &listeners, tls.peers.clone()),
         plane,
         rules,
         peers: None,
@@ -176,24 +160,49 @@ async fn run(config: Config) -> anyhow::Result<()> {
     }
     tracing::info!("ready");
     tokio::spawn(leave(router.mesh().clone(), leaving.clone(), drain.clone()));
+    follow_files(&router, cluster, rules_path, &drain);
+    listeners.serve(router, listen, rest_options, drain).await;
+    drop(gone);
+    Ok(())
+}
+
+async fn bind(
+    grpc: SocketAddr,
+    rest: SocketAddr,
+    cluster: Option<&ClusterConfig>,
+) -> anyhow::Result<Listeners> {
+    let listeners = match Listeners::bind(grpc, Some(rest)).await {
+        // An old pod spec brings its own REST proxy: its port is taken, and that is fine.
+        Err(error) if error.is_taken() && TcpListener::bind(grpc).await.is_ok() => {
+            tracing::warn!(addr = %rest, "the REST port is taken; serving gRPC only");
+            Listeners::bind_grpc(grpc).await?
+        }
+        bound => bound?,
+    };
+    Ok(match cluster {
+        Some(cluster) => listeners.with_routers(cluster.listen).await?,
+        None => listeners,
+    })
+}
+
+/// Follows the files of settings that may change.
+fn follow_files(router: &Router, cluster: Option<ClusterConfig>, rules: Option<PathBuf>, drain: &Drain) {
     if let Some(path) = cluster.and_then(|cluster| cluster.constraints_path) {
         let mesh = router.mesh().clone();
         let take = move |text: &str| Constraints::parse(text).map(|new| mesh.set_constraints(new));
-        tokio::spawn(follow_file("type constraints", path.into(), drain.clone(), take));
-    }
-    if let Some(path) = rules_path {
-        let plane = router.plane().clone();
-        let take = move |text: &str| Rules::from_json(text).map(|new| plane.set_rules(new));
-        tokio::spawn(follow_file(
-            "data plane configuration",
+        tokio::spawn(files::follow(
+            "type constraints",
             path.into(),
             drain.clone(),
             take,
         ));
     }
-    listeners.serve(router, listen, rest_options, drain).await;
-    drop(gone);
-    Ok(())
+    if let Some(path) = rules {
+        let plane = router.plane().clone();
+        let take = move |text: &str| Rules::from_json(text).map(|new| plane.set_rules(new));
+        let what = "data plane configuration";
+        tokio::spawn(files::follow(what, path.into(), drain.clone(), take));
+    }
 }
 
 /// What of the time for a shutdown is left for calls to end once models are handed over.
@@ -207,90 +216,6 @@ async fn leave(mesh: Arc<Mesh>, leaving: Drain, drain: Drain) {
     let deadline = leaving.deadline().unwrap_or_else(Instant::now);
     mesh.leave(deadline - drain.grace().min(leaving.grace())).await;
     drain.start();
-}
-
-async fn open_store(config: &StoreConfig) -> anyhow::Result<Arc<dyn Store>> {
-    Ok(match config {
-        StoreConfig::Memory => Arc::new(Memory::new()),
-        StoreConfig::File(path) => {
-            Arc::new(Memory::open(path).with_context(|| format!("open the registry in {}", path.display()))?)
-        }
-        #[cfg(feature = "etcd")]
-        StoreConfig::Etcd {
-            connection,
-            root,
-            read_only,
-            session,
-        } => {
-            let config = etcd::config::Config::parse(&format!("etcd:{connection}"))
-                .map_err(anyhow::Error::from)
-                .map_err(UsageError)?;
-            let options = etcd::Options {
-                read_only: *read_only,
-                session: *session,
-                ..etcd::Options::new(config, root)
-            };
-            Arc::new(
-                Etcd::connect(options)
-                    .await
-                    .context("connect to the registry's store")?,
-            )
-        }
-        #[cfg(not(feature = "etcd"))]
-        StoreConfig::Etcd { .. } => anyhow::bail!("this program is built without etcd"),
-    })
-}
-
-fn mesh_options(
-    options: MeshOptions,
-    cluster: Option<&ClusterConfig>,
-    listeners: &Listeners,
-    tls: Option<upstream::Tls>,
-) -> MeshOptions {
-    let Some(cluster) = cluster else { return options };
-    let ClusterConfig {
-        listen: _,
-        address,
-        instance,
-        location,
-        zone,
-        labels,
-        constraints,
-        constraints_path: _,
-        scaling,
-        proactive,
-        min_churn_age,
-    } = cluster.clone();
-    let port = listeners
-        .routers_addr()
-        .map_or(address.port(), |bound| bound.port());
-    let peers = Peers::new(
-        InstanceId::from(&*instance),
-        PeerOptions {
-            tls,
-            ..PeerOptions::default()
-        },
-    );
-    let ms = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-    let cluster = ClusterOptions {
-        peers,
-        address: SocketAddr::new(address.ip(), port),
-        location,
-        zone,
-        labels,
-        version: 0,
-        constraints,
-        min_churn_age_ms: min_churn_age.map(ms),
-        failure_expiry_ms: ms(options.failure_expiry),
-        scaling,
-        proactive,
-        publish_every: PUBLISH_INTERVAL,
-    };
-    MeshOptions {
-        instance_id: instance,
-        cluster: Some(cluster),
-        ..options
-    }
 }
 
 async fn serve_admin(addr: SocketAddr, app: axum::Router, drain: &Drain) -> anyhow::Result<()> {
@@ -317,35 +242,5 @@ async fn serve_metrics(
             Ok(())
         }
         _ => serve_admin(addr, app, drain).await,
-    }
-}
-
-/// Reads a file again when its content changes; a broken one keeps what is in force.
-async fn follow_file<E: Into<anyhow::Error>>(
-    what: &'static str,
-    path: Arc<Path>,
-    drain: Drain,
-    take: impl Fn(&str) -> Result<(), E>,
-) {
-    let mut current = tokio::fs::read_to_string(&path).await.unwrap_or_default();
-    loop {
-        tokio::select! {
-            () = drain.started() => return,
-            () = tokio::time::sleep(FILES_INTERVAL) => {}
-        }
-        let Ok(text) = tokio::fs::read_to_string(&path).await else {
-            continue;
-        };
-        if text == current {
-            continue;
-        }
-        match take(&text) {
-            Ok(()) => tracing::info!(path = %path.display(), what, "read again"),
-            Err(error) => {
-                let error = error.into();
-                tracing::warn!(path = %path.display(), what, error = format!("{error:#}"), "not taken");
-            }
-        }
-        current = text;
     }
 }

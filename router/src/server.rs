@@ -307,7 +307,7 @@ async fn follow_mirror(mesh: Weak<Mesh>, readiness: Readiness) {
         let now = mirror.borrow_and_update().clone();
         match now {
             Mirror::Stale(error) => {
-                readiness.set_unready(format!("the registry may be out of date: {error}"))
+                readiness.set_unready(format!("the registry may be out of date: {error}"));
             }
             Mirror::Live if mesh.upgrade().is_some_and(|mesh| !mesh.is_leaving()) => readiness.set_ready(),
             Mirror::Live | Mirror::Syncing => {}

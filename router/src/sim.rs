@@ -14,6 +14,7 @@ mod life;
 mod log;
 mod network;
 mod node;
+pub mod policy;
 mod requests;
 mod runtime;
 mod scenario;
@@ -25,7 +26,7 @@ mod writes;
 pub use check::Violation;
 pub use scenario::{Fault, Scenario};
 pub use shrink::shrink;
-pub use world::{Report, run, run_until_faults_end};
+pub use world::{Report, SAMPLE_MS, run, run_until_faults_end};
 
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,7 @@ mod error;
 #[cfg(feature = "etcd")]
 pub mod etcd;
 mod follow;
+pub mod leader;
 pub mod memory;
 mod txn;
 

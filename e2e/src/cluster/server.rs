@@ -21,18 +21,18 @@ const TRIES: usize = 5;
 
 /// How a program is started, and how one sees that it is ready.
 #[derive(Clone, Debug)]
-pub(super) struct Launch {
-    pub(super) program: PathBuf,
-    pub(super) arguments: Vec<String>,
-    pub(super) probe: Probe,
+pub(crate) struct Launch {
+    pub(crate) program: PathBuf,
+    pub(crate) arguments: Vec<String>,
+    pub(crate) probe: Probe,
 }
 
 /// A URL that answers with success when the program is ready.
 #[derive(Clone, Debug)]
-pub(super) struct Probe {
+pub(crate) struct Probe {
     /// Scheme, host, port, and how the caller proves who it is.
-    pub(super) config: Config,
-    pub(super) path: &'static str,
+    pub(crate) config: Config,
+    pub(crate) path: &'static str,
 }
 
 impl Probe {
@@ -53,14 +53,14 @@ impl Probe {
 
 /// A program that runs, or that was ended by its test.
 #[derive(Debug)]
-pub(super) struct Server {
+pub(crate) struct Server {
     launch: Launch,
     process: Process,
 }
 
 impl Server {
     /// Starts a program, on other ports when those that `launch` chose were taken meanwhile.
-    pub(super) async fn start(launch: impl Fn() -> anyhow::Result<Launch>) -> anyhow::Result<Self> {
+    pub(crate) async fn start(launch: impl Fn() -> anyhow::Result<Launch>) -> anyhow::Result<Self> {
         let mut tries = 0;
         loop {
             tries += 1;
@@ -73,7 +73,8 @@ impl Server {
         }
     }
 
-    fn spawn(launch: Launch) -> anyhow::Result<Self> {
+    /// Starts a program without waiting until it is ready.
+    pub(crate) fn spawn(launch: Launch) -> anyhow::Result<Self> {
         let mut command = Command::new(&launch.program);
         command.args(&launch.arguments);
         let process = Process::start(command)?;
@@ -81,7 +82,7 @@ impl Server {
     }
 
     /// Waits until it is ready; fails when it ends.
-    pub(super) async fn ready(&mut self) -> anyhow::Result<()> {
+    pub(crate) async fn ready(&mut self) -> anyhow::Result<()> {
         let what = format!("{} to be ready", self.launch.program.display());
         let client = self.launch.probe.client()?;
         let waited = process::eventually(&what, READY, async || {
@@ -93,36 +94,42 @@ impl Server {
     }
 
     /// Whether it runs, ready or not.
-    pub(super) fn is_running(&mut self) -> bool {
+    pub(crate) fn is_running(&mut self) -> bool {
         self.process.check_running().is_ok()
     }
 
     /// Scheme, host and port.
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         let url = self.launch.probe.config.cluster_url.to_string();
         url.trim_end_matches('/').to_owned()
     }
 
-    pub(super) fn process(&self) -> &Process {
+    pub(crate) fn process(&self) -> &Process {
         &self.process
     }
 
-    pub(super) fn kill(&mut self) -> anyhow::Result<()> {
+    pub(crate) fn kill(&mut self) -> anyhow::Result<()> {
         self.process.kill()
     }
 
     /// Asks it to end and waits until it has.
-    pub(super) async fn terminate(&mut self) -> anyhow::Result<()> {
+    pub(crate) async fn terminate(&mut self) -> anyhow::Result<()> {
         self.process.terminate()?;
         self.process.wait(END).await?;
         Ok(())
     }
 
     /// Ends it if it runs, starts it again with the same ports and files, and waits until it is ready.
-    pub(super) async fn restart(&mut self) -> anyhow::Result<()> {
+    pub(crate) async fn restart(&mut self) -> anyhow::Result<()> {
         self.kill()?;
-        *self = Self::spawn(self.launch.clone())?;
+        self.respawn()?;
         self.ready().await
+    }
+
+    /// Starts it again after its end, without waiting until it is ready.
+    pub(crate) fn respawn(&mut self) -> anyhow::Result<()> {
+        *self = Self::spawn(self.launch.clone())?;
+        Ok(())
     }
 }
 

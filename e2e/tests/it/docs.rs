@@ -94,6 +94,11 @@ async fn guide_to_the_router() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn guide_to_tls() {
+    follow("docs/tls.md").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn guide_to_the_clients() {
     follow_with("docs/clients.md", clients::tools().await).await;
 }
@@ -141,7 +146,7 @@ fn no_guide_is_left_out() {
             .any(|block| !matches!(block.kind, Kind::Manual | Kind::Shown));
         let tested = matches!(
             file.as_str(),
-            "docs/serve.md" | "docs/router.md" | "docs/clients.md" | "docs/ci.md"
+            "docs/serve.md" | "docs/router.md" | "docs/tls.md" | "docs/clients.md" | "docs/ci.md"
         );
         assert_eq!(runs, tested, "{file}");
     }

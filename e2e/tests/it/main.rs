@@ -21,6 +21,7 @@ mod plane;
 mod policies;
 mod request_logs;
 mod shutdown;
+mod store;
 mod support;
 mod two_processes;
 mod v1;

@@ -129,7 +129,7 @@ pub enum StoreConfig {
     File(PathBuf),
     /// In etcd.
     Etcd {
-        /// What follows `etcd:`.
+        /// Where it is, with `etcd:` in front.
         connection: String,
         /// What all keys begin with, below the root that the connection may name.
         root: String,
@@ -188,7 +188,7 @@ impl ClusterArgs {
                     ));
                 };
                 Ok(StoreConfig::Etcd {
-                    connection: connection.to_owned(),
+                    connection: store.clone(),
                     root: format!("/{}/{service}/", self.kv_prefix),
                     read_only: self.kv_read_only,
                     session: self.session,
@@ -319,7 +319,10 @@ mod tests {
         };
         assert_eq!(
             (&*connection, &*root),
-            ("/opt/kserve/mmesh/etcd/etcd_connection", "/mm/modelmesh-serving/")
+            (
+                "etcd:/opt/kserve/mmesh/etcd/etcd_connection",
+                "/mm/modelmesh-serving/"
+            )
         );
         let cluster = config.cluster.unwrap();
         assert_eq!(cluster.instance, "d8c9b7-x2x7k");

@@ -21,11 +21,11 @@ pub enum ClientAuth {
 #[command(next_help_heading = "TLS")]
 pub struct TlsArgs {
     /// Certificate chain in PEM: gRPC, REST and the port between routers speak TLS then
-    #[arg(long, env = "MM_TLS_KEY_CERT_PATH", value_name = "FILE")]
+    #[arg(long, env = "MM_TLS_KEY_CERT_PATH", value_parser = path, value_name = "FILE")]
     pub tls_cert: Option<PathBuf>,
 
     /// Its private key in PEM
-    #[arg(long, env = "MM_TLS_PRIVATE_KEY_PATH", value_name = "FILE")]
+    #[arg(long, env = "MM_TLS_PRIVATE_KEY_PATH", value_parser = path, value_name = "FILE")]
     pub tls_key: Option<PathBuf>,
 
     /// Whether clients of gRPC and REST must show a certificate
@@ -43,6 +43,7 @@ pub struct TlsArgs {
         long,
         env = "MM_TLS_TRUST_CERT_PATH",
         value_delimiter = ',',
+        value_parser = path,
         value_name = "FILES"
     )]
     pub tls_trust: Vec<PathBuf>,
@@ -52,6 +53,7 @@ pub struct TlsArgs {
         long,
         env = "MM_INTERNAL_TRUST_CERTS",
         value_delimiter = ',',
+        value_parser = path,
         value_name = "FILES"
     )]
     pub peer_trust: Vec<PathBuf>,
@@ -81,11 +83,11 @@ pub struct TlsArgs {
     pub peer_tls: bool,
 
     /// Old name of the certificate
-    #[arg(long, env = "MM_SVC_GRPC_CA_CERT_PATH", hide = true)]
+    #[arg(long, env = "MM_SVC_GRPC_CA_CERT_PATH", value_parser = path, hide = true)]
     pub old_tls_cert: Option<PathBuf>,
 
     /// Old name of the private key
-    #[arg(long, env = "MM_SVC_GRPC_PRIVATE_KEY_PATH", hide = true)]
+    #[arg(long, env = "MM_SVC_GRPC_PRIVATE_KEY_PATH", value_parser = path, hide = true)]
     pub old_tls_key: Option<PathBuf>,
 }
 
@@ -177,6 +179,12 @@ impl TlsArgs {
             peers,
         }))
     }
+}
+
+/// An empty variable is one that is not set: deployments leave such.
+#[expect(clippy::unnecessary_wraps, reason = "as clap wants it")]
+fn path(text: &str) -> Result<PathBuf, std::convert::Infallible> {
+    Ok(text.into())
 }
 
 /// Without empty names, which an empty variable leaves.

@@ -2,13 +2,14 @@
 
 use std::{
     io::{self, Write as _},
+    path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
     time::Instant,
 };
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
-use router::sim::{Report, Scenario, run, run_until_faults_end, shrink};
+use router::sim::{Fault, Report, SAMPLE_MS, Scenario, policy, run, run_until_faults_end, shrink};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -46,6 +47,18 @@ enum Command {
         #[arg(long, default_value_t = 0)]
         seed: u64,
     },
+    /// Rules of eviction beside each other and beside what is best in hindsight: prints a table.
+    Policies {
+        /// Where numbers for plots go.
+        #[arg(long, default_value = "target/bench")]
+        to: PathBuf,
+    },
+    /// One fleet in which a router dies and one leaves: the load of each router over time.
+    Load {
+        /// Where numbers for plots go.
+        #[arg(long, default_value = "target/bench")]
+        to: PathBuf,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
@@ -57,6 +70,8 @@ fn main() -> anyhow::Result<()> {
             requests,
             seed,
         } => large(&Scenario::large(routers, models, requests, seed)),
+        Command::Policies { to } => policies(&to),
+        Command::Load { to } => load(&to),
     }
 }
 
@@ -133,6 +148,69 @@ fn large(scenario: &Scenario) -> anyhow::Result<()> {
         per(peak as f64, scenario.models.into())
     )?;
     Ok(())
+}
+
+fn policies(to: &Path) -> anyhow::Result<()> {
+    let rows = policy::compare_all();
+    write!(io::stdout(), "{}", policy::markdown(&rows))?;
+    save(&to.join("simulation-hits.json"), &policy::lines(&rows))
+}
+
+fn load(to: &Path) -> anyhow::Result<()> {
+    let scenario = Scenario {
+        routers: 6,
+        models: 60,
+        requests: 60_000,
+        duration: 300_000,
+        capacity: 150,
+        faults: vec![
+            Fault::Crash {
+                router: 1,
+                at: 100_000,
+                back: 150_000,
+            },
+            Fault::Leave {
+                router: 4,
+                at: 200_000,
+                back: 260_000,
+            },
+        ],
+        ..Scenario::of_seed(1)
+    };
+    let report = run(&scenario)?;
+    let series = (0..scenario.routers).map(|router| {
+        let of = |row: &Vec<u32>| row.get(router as usize).copied().unwrap_or(0);
+        let seconds = SAMPLE_MS as f64 / 1e3;
+        let points = (1_u32..).zip(&report.load);
+        let points = points
+            .map(|(at, row)| serde_json::json!([f64::from(at) * seconds, f64::from(of(row)) / seconds]));
+        serde_json::json!({"name": format!("router {router}"), "points": points.collect::<Vec<_>>()})
+    });
+    let chart = serde_json::json!({
+        "name": "router 1 dies at 100 s and is back at 150 s; router 4 leaves at 200 s and is back at 260 s",
+        "x": "time, s",
+        "y": "requests served in a second",
+        "series": series.collect::<Vec<_>>(),
+    });
+    writeln!(
+        io::stdout(),
+        "{} of {} requests served, {} refused, {} unanswered",
+        report.served,
+        report.requests,
+        report.refused,
+        report.unanswered
+    )?;
+    save(
+        &to.join("simulation-load.json"),
+        &serde_json::json!({"lines": [chart]}),
+    )
+}
+
+fn save(path: &Path, numbers: &serde_json::Value) -> anyhow::Result<()> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
+    }
+    std::fs::write(path, numbers.to_string()).with_context(|| format!("write {}", path.display()))
 }
 
 /// The most memory that this process had resident.

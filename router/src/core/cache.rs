@@ -5,21 +5,25 @@
 //! way out to repay it or nothing that could be evicted is left.
 
 pub mod gate;
+mod worth;
 
 use std::{
     collections::{BTreeSet, HashMap},
     sync::Arc,
 };
 
-use self::gate::{Gate, Generation};
+use self::{
+    gate::{Gate, Generation},
+    worth::{Past, Turnover, Uses},
+};
 
 /// What an entry is doing with its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Hold {
     /// Loading or being measured: cannot be evicted.
     Reserved,
-    /// Loaded: can be evicted. Holds the stamp under which the order knows it.
-    Loaded { stamp: u64 },
+    /// Loaded: can be evicted. Holds the worth under which the order knows it.
+    Loaded { worth: u64 },
     /// On its way out; counts until that is confirmed.
     Leaving,
     /// Could not be unloaded; counts for good.
@@ -31,6 +35,9 @@ struct Entry {
     bytes: u64,
     hold: Hold,
     gate: Arc<Gate>,
+    uses: Uses,
+    /// What the gate had counted when `uses` was last brought up to date.
+    hits: u64,
 }
 
 /// Answer to a demand for memory.
@@ -64,16 +71,21 @@ impl Totals {
     }
 }
 
-/// Weighted, least-recently-used. Plain data: it decides who leaves, its owner makes them leave.
+/// Weighted; who was used least often, where old uses count less, leaves first ([`worth`]). Plain data: it decides who
+/// leaves, its owner makes them leave.
 #[derive(Debug)]
 pub struct WeightedCache {
     capacity: u64,
     /// Bytes that loaded models leave free, so that a load need not wait for an unload.
     reserve: u64,
     entries: HashMap<Generation, Entry>,
-    /// Loaded entries by last use as far as known: true stamps may be newer, never older.
+    /// Loaded entries by worth as far as known: they may be worth more, never less.
     order: BTreeSet<(u64, Generation)>,
     totals: Totals,
+    turnover: Turnover,
+    past: Past,
+    /// The latest time that it was told.
+    now: u64,
 }
 
 impl WeightedCache {
@@ -85,6 +97,9 @@ impl WeightedCache {
             entries: HashMap::new(),
             order: BTreeSet::new(),
             totals: Totals::default(),
+            turnover: Turnover::default(),
+            past: Past::default(),
+            now: 0,
         }
     }
 
@@ -139,7 +154,7 @@ impl WeightedCache {
         let victims: Vec<_> = match last_used {
             Some(limit) => victims
                 .into_iter()
-                .take_while(|(stamp, _)| *stamp <= limit)
+                .filter(|(stamp, _)| *stamp <= limit)
                 .map(|(_, g)| g)
                 .collect(),
             None => victims.into_iter().map(|(_, g)| g).collect(),
@@ -159,15 +174,17 @@ impl WeightedCache {
 
     /// Whether freeing `short` bytes takes a victim that was used after `limit`, or more than there is to take.
     fn newer_needed(&self, victims: &[(u64, Generation)], short: u128, limit: u64) -> bool {
-        let old = victims.iter().take_while(|(stamp, _)| *stamp <= limit);
+        let old = victims.iter().filter(|(stamp, _)| *stamp <= limit);
         let freed: u128 = old
             .map(|(_, generation)| u128::from(self.bytes(*generation).unwrap_or(0)))
             .sum();
         freed < short
     }
 
-    /// The least recently used entries whose bytes add up to at least `excess`, or all of them.
+    /// The entries that are worth least, with their last use, whose bytes add up to at least `excess`, or all of them.
     fn oldest(&mut self, excess: u128, now: u64) -> Vec<(u64, Generation)> {
+        self.now = self.now.max(now);
+        let half_life = self.turnover.half_life();
         let mut found = Vec::new();
         let mut freed = 0;
         let mut after = None;
@@ -184,21 +201,17 @@ impl WeightedCache {
             let Some(entry) = self.entries.get_mut(&generation) else {
                 break;
             };
-            // What serves right now is in use, whenever its request began.
-            let stamp = if entry.gate.in_flight() > 0 {
-                now
-            } else {
-                entry.gate.last_used()
-            }
-            .min(now);
-            if stamp > known {
-                self.order.remove(&(known, generation));
-                self.order.insert((stamp, generation));
-                entry.hold = Hold::Loaded { stamp };
-                continue;
+            if entry.catch_up(half_life, now) {
+                let worth = entry.uses.worth(half_life);
+                if worth > known {
+                    self.order.remove(&(known, generation));
+                    self.order.insert((worth, generation));
+                    entry.hold = Hold::Loaded { worth };
+                    continue;
+                }
             }
             freed += u128::from(entry.bytes);
-            found.push((known, generation));
+            found.push((entry.uses.at(), generation));
             after = Some((known, generation));
         }
         found
@@ -215,6 +228,8 @@ impl WeightedCache {
                 bytes,
                 hold: Hold::Reserved,
                 gate,
+                uses: Uses::default(),
+                hits: 0,
             },
         );
         debug_assert!(before.is_none(), "one reservation per generation");
@@ -231,15 +246,47 @@ impl WeightedCache {
 
     /// The entry is loaded: it can be evicted from now on.
     pub fn loaded_now(&mut self, generation: Generation) {
-        if let Some(entry) = self.entries.get(&generation) {
-            let stamp = entry.gate.last_used();
-            self.shift(generation, Hold::Loaded { stamp });
+        let half_life = self.turnover.half_life();
+        if let Some(entry) = self.entries.get_mut(&generation) {
+            let last_used = entry.gate.last_used();
+            let before = self.past.recall(entry.gate.id());
+            entry.uses = before
+                .unwrap_or(Uses::none(last_used))
+                .and(0, last_used, half_life);
+            let worth = entry.uses.worth(half_life);
+            self.shift(generation, Hold::Loaded { worth });
         }
     }
 
     /// The entry is on its way out: it counts, but is not chosen any more.
     pub fn leave(&mut self, generation: Generation) {
+        let (now, half_life) = (self.now, self.turnover.half_life());
+        if let Some(entry) = self.entries.get_mut(&generation)
+            && matches!(entry.hold, Hold::Loaded { .. })
+        {
+            entry.catch_up(half_life, now);
+            let worth = entry.uses.worth(half_life);
+            self.past
+                .remember(entry.gate.id(), entry.uses, worth, self.order.len());
+            if self.turnover.leave(self.order.len().saturating_sub(1), now) {
+                self.rank_anew();
+            }
+        }
         self.shift(generation, Hold::Leaving);
+    }
+
+    /// Orders all loaded entries by another half-life. Happens once while as many leave as there are.
+    fn rank_anew(&mut self) {
+        let (now, half_life) = (self.now, self.turnover.half_life());
+        let order = std::mem::take(&mut self.order);
+        for (_, generation) in order {
+            if let Some(entry) = self.entries.get_mut(&generation) {
+                entry.catch_up(half_life, now);
+                let worth = entry.uses.worth(half_life);
+                entry.hold = Hold::Loaded { worth };
+                self.order.insert((worth, generation));
+            }
+        }
     }
 
     /// The entry could not be unloaded: its bytes are lost until it is.
@@ -251,8 +298,8 @@ impl WeightedCache {
     pub fn release(&mut self, generation: Generation) {
         if let Some(entry) = self.entries.remove(&generation) {
             *self.totals.of(entry.hold) -= u128::from(entry.bytes);
-            if let Hold::Loaded { stamp } = entry.hold {
-                self.order.remove(&(stamp, generation));
+            if let Hold::Loaded { worth } = entry.hold {
+                self.order.remove(&(worth, generation));
             }
         }
     }
@@ -272,20 +319,40 @@ impl WeightedCache {
             return;
         };
         let bytes = u128::from(entry.bytes);
-        if let Hold::Loaded { stamp } = entry.hold {
-            self.order.remove(&(stamp, generation));
+        if let Hold::Loaded { worth } = entry.hold {
+            self.order.remove(&(worth, generation));
         }
         *self.totals.of(entry.hold) -= bytes;
         entry.hold = to;
         *self.totals.of(to) += bytes;
-        if let Hold::Loaded { stamp } = to {
-            self.order.insert((stamp, generation));
+        if let Hold::Loaded { worth } = to {
+            self.order.insert((worth, generation));
         }
     }
 
     /// Last use of the entry that would be evicted first.
     pub fn oldest_use(&mut self, now: u64) -> Option<u64> {
         self.oldest(1, now).first().map(|(stamp, _)| *stamp)
+    }
+}
+
+impl Entry {
+    /// Takes in what the gate has counted since. False: there was nothing new.
+    fn catch_up(&mut self, half_life: u64, now: u64) -> bool {
+        let (more, hits) = self.gate.entered_since(self.hits);
+        // What serves right now is in use, whenever its request began.
+        let in_use = self.gate.in_flight() > 0;
+        let last_used = if in_use {
+            now
+        } else {
+            self.gate.last_used().min(now)
+        };
+        if more == 0 && last_used <= self.uses.at() {
+            return false;
+        }
+        self.hits = hits;
+        self.uses = self.uses.and(more, last_used, half_life);
+        true
     }
 }
 

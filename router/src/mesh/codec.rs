@@ -114,12 +114,13 @@ pub(super) fn write_model(model: &ModelRecord, read: Option<Model>) -> Vec<u8> {
     } = model;
     let mut record = read.unwrap_or_default();
     let mut texts = std::mem::take(&mut record.failures);
-    let kept = |(id, failure): (&Box<str>, &LoadFailure)| {
+    for (id, failure) in &placed.failures {
         let text = texts.remove(&**id).unwrap_or_default();
         let message = failure.message.to_string();
-        (id.to_string(), FailureText { message, ..text })
-    };
-    record.failures = placed.failures.iter().map(kept).collect();
+        record
+            .failures
+            .insert(id.to_string(), FailureText { message, ..text });
+    }
     record.failed = placed
         .failures
         .iter()
@@ -212,7 +213,10 @@ pub(super) fn write_vmodel(vmodel: &VModelRecord, read: Option<VModel>) -> Vec<u
     record.active = active.to_string();
     record.target = target.to_string();
     record.failed = failed.is_some();
-    record.extra.error = failed.as_deref().unwrap_or_default().to_owned();
+    failed
+        .as_deref()
+        .unwrap_or_default()
+        .clone_into(&mut record.extra.error);
     record.extra.transition = *transition;
     record.extra.sticky = sticky.to_string();
     record.extra.weights = weights

@@ -178,8 +178,7 @@ pub enum TryRoute {
 pub trait Routes: Send + Sync + fmt::Debug {
     /// What decides which model gets a call where several share a name: the same for all attempts, and for all calls of a
     /// client where the name asks for that. `None` = nothing has to be decided.
-    fn draw(&self, name: &str, kind: Kind, headers: &http::HeaderMap) -> Option<u8> {
-        let _nothing = (name, kind, headers);
+    fn draw(&self, _name: &str, _kind: Kind, _headers: &http::HeaderMap) -> Option<u8> {
         None
     }
 

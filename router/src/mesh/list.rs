@@ -8,7 +8,7 @@ use crate::{
     model::{ModelId, version_prefix},
 };
 
-use super::{Mesh, view::Entry};
+use super::{Mesh, now_ms, view::Entry};
 
 /// Models in one page, at most.
 pub(crate) const MAX_PAGE: usize = 1_000;
@@ -76,6 +76,25 @@ impl Mesh {
             .collect()
     }
 
+    /// What is probably true of the copies on other instances.
+    fn state_elsewhere(&self, entry: &Entry) -> &'static str {
+        let Some(cluster) = &self.cluster else {
+            return "NOT_LOADED";
+        };
+        let fleet = self.view.fleet();
+        let others = entry.copies.iter().filter(|copy| copy.instance != cluster.this);
+        let oldest = others
+            .filter(|copy| fleet.get(copy.instance).is_some())
+            .map(|copy| copy.since_ms)
+            .min();
+        let load = cluster.assumed_load_ms(&entry.spec.kind);
+        match oldest {
+            None => "NOT_LOADED",
+            Some(since) if since.saturating_add(load) <= now_ms() => "LOADED",
+            Some(_) => "LOADING",
+        }
+    }
+
     /// What the record says of copies on all instances.
     fn describe_among(&self, entry: &Entry) -> Model {
         let (copies, failures) = self.show_copies(entry);
@@ -115,7 +134,7 @@ impl Mesh {
         let model = Model {
             name: vmodel.map_or_else(|| id.to_string(), |vmodel| vmodel.to_string()),
             model_id: id.to_string(),
-            state: "NOT_LOADED".to_owned(),
+            state: self.state_elsewhere(&entry).to_owned(),
             r#type: entry.spec.kind.clone(),
             path: entry.spec.path.clone(),
             error: stuck.map_or_else(String::new, |error| format!("stays with this model: {error}")),
@@ -125,7 +144,7 @@ impl Mesh {
             return Some(model);
         };
         let state = match copy.state {
-            CopyState::NotLoaded => "NOT_LOADED",
+            CopyState::NotLoaded => &model.state,
             CopyState::Queued | CopyState::Waiting => "QUEUED",
             CopyState::Loading | CopyState::Sizing => "LOADING",
             CopyState::Loaded => "LOADED",

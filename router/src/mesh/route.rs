@@ -59,8 +59,8 @@ impl Mesh {
         if !hop.tried_here {
             match self.try_enter_drawn(name, kind, hop.draw) {
                 TryEnter::Ready(lease) => {
-                    let leave = lease.in_flight() > BUSY && hop.origin == Origin::Client { balanced: false };
-                    let elsewhere = if leave {
+                    let busy = lease.in_flight() > BUSY && hop.origin == Origin::Client { balanced: false };
+                    let elsewhere = if busy {
                         self.less_busy(cluster, &lease, hop)
                     } else {
                         None
@@ -86,7 +86,7 @@ impl Mesh {
             return TryRoute::Cold;
         }
         match self.decide(cluster, &entry, Own::Absent, 0, hop) {
-            Decision::Hit(ix) => match self.remote(cluster, ix, &found.id, Mode::Hit) {
+            Decision::Hit(ix) => match remote(cluster, ix, &found.id, Mode::Hit) {
                 Some(remote) => TryRoute::Ready(Route::There(remote)),
                 None => TryRoute::Cold,
             },
@@ -102,7 +102,7 @@ impl Mesh {
             .filter(|entry| entry.copies.len() > 1)?;
         let in_flight = u32::try_from(lease.in_flight()).unwrap_or(u32::MAX);
         match self.decide(cluster, &entry, Own::Loaded, in_flight, hop) {
-            Decision::Hit(ix) => self.remote(cluster, ix, lease.id(), Mode::Hit).map(Route::There),
+            Decision::Hit(ix) => remote(cluster, ix, lease.id(), Mode::Hit).map(Route::There),
             _ => None,
         }
     }
@@ -128,22 +128,20 @@ impl Mesh {
                         self.acquire(&found).await
                     }
                 },
-                Decision::Hit(ix) => match self.remote(cluster, ix, &found.id, Mode::Hit) {
-                    Some(remote) => return Ok(Route::There(remote)),
-                    None => {
-                        hop.tried.push(ix);
-                        continue;
+                Decision::Hit(ix) => {
+                    if let Some(remote) = remote(cluster, ix, &found.id, Mode::Hit) {
+                        return Ok(Route::There(remote));
                     }
-                },
+                    hop.tried.push(ix);
+                    continue;
+                }
                 Decision::LoadAt(ix) => {
                     cluster.note_load(ix, self.size_of(&entry), now_ms());
-                    match self.remote(cluster, ix, &found.id, Mode::Load) {
-                        Some(remote) => return Ok(Route::There(remote)),
-                        None => {
-                            hop.tried.push(ix);
-                            continue;
-                        }
+                    if let Some(remote) = remote(cluster, ix, &found.id, Mode::Load) {
+                        return Ok(Route::There(remote));
                     }
+                    hop.tried.push(ix);
+                    continue;
                 }
                 Decision::Refuse(why) => return Err(self.refuse(why, &entry, hop)),
             };
@@ -236,11 +234,6 @@ impl Mesh {
             CopyState::NotLoaded | CopyState::Unloading | CopyState::Failed => Own::Absent,
         };
         (own, in_flight)
-    }
-
-    fn remote(&self, cluster: &Cluster, ix: Ix, id: &ModelId, mode: Mode) -> Option<Remote> {
-        let peer = cluster.peers().get(ix)?;
-        Some(Remote::new(&peer, id.clone(), mode))
     }
 
     /// The model that a name leads to. What the mirror does not have is looked for in the store, once in a while: it may
@@ -349,6 +342,11 @@ impl Mesh {
     pub(super) fn name_of(&self, ix: Ix) -> Option<String> {
         self.state.lock().books.names.id(ix).map(ToString::to_string)
     }
+}
+
+fn remote(cluster: &Cluster, ix: Ix, id: &ModelId, mode: Mode) -> Option<Remote> {
+    let peer = cluster.peers().get(ix)?;
+    Some(Remote::new(&peer, id.clone(), mode))
 }
 
 /// What another router is told when a copy here could not be had.

@@ -105,9 +105,10 @@ impl Mesh {
             (true, None) => VModelStatus::Transitioning,
             (true, Some(_)) => VModelStatus::TransitionFailed,
         };
-        let target_model_status = match record.in_transition() {
-            true => Some(self.target_status(&record).await),
-            false => None,
+        let target_model_status = if record.in_transition() {
+            Some(self.target_status(&record).await)
+        } else {
+            None
         };
         VModelStatusInfo {
             status: status.into(),

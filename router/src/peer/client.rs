@@ -138,7 +138,9 @@ impl Peer {
         headers.insert("te", HeaderValue::from_static("trailers"));
         headers.insert("grpc-timeout", timeout_value(timeout));
         let transport = |error: CallError| {
-            self.failed(&error);
+            if error.is_outage() {
+                self.failed(&error);
+            }
             PeerError::Transport {
                 id: self.id().clone(),
                 error,

@@ -162,6 +162,9 @@ impl Plane {
                 if is_here && error.is_unsent() && attempt.here < ATTEMPTS_HERE && !self.can_leave(&error) {
                     return self.repeat(exchange, &error, plan, attempt);
                 }
+                // The router that forwarded the call looks further where it was not sent.
+                let is_asked = !matches!(attempt.hop.origin, Origin::Client { .. });
+                let refusal = (is_asked && error.is_unsent()).then_some(Refusal::NotHere);
                 let failure = self.broken(path, &exchange, Broken::Server(error));
                 if !again || (is_here && self.peers.is_none()) {
                     return Err(failure);
@@ -169,7 +172,7 @@ impl Plane {
                 attempt.hop.tried_here |= is_here;
                 attempt.hop.refused(Refused {
                     instance: exchange.remote().map(Remote::instance),
-                    refusal: None,
+                    refusal,
                     code: failure.code,
                     text: failure.message,
                 });

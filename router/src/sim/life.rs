@@ -85,7 +85,7 @@ impl World {
                 self.node_mut(ix).watching = true;
                 let epoch = self.node(ix).epoch;
                 // Many changes come together when there are many.
-                let delay = 1 + self.rng.below(u64::from(self.scenario.routers));
+                let delay = 1 + self.rng.below(u64::from(self.scenario.routers).min(100));
                 self.at(delay, Event::Watch { ix, epoch });
             }
         }

@@ -95,6 +95,8 @@ pub(super) struct Node {
     pub(super) rng: Rng,
     pub(super) start_ms: u64,
     pub(super) served: u32,
+    /// When it last looked at the number of its copies.
+    pub(super) scaled_ms: u64,
     capacity: u64,
 }
 
@@ -136,6 +138,7 @@ impl Node {
             rng,
             start_ms: now,
             served: 0,
+            scaled_ms: 0,
             capacity,
         }
     }

@@ -126,6 +126,8 @@ pub struct Scenario {
     /// How long after it asked a router is certain of its session. Less than a session lives, because clocks run at
     /// different speeds; more is a mistake that a simulation has to find.
     pub certain_ms: u64,
+    /// Requests in a minute that are enough for one copy.
+    pub rpm_threshold: u32,
     /// What goes wrong.
     pub faults: Vec<Fault>,
 }
@@ -148,6 +150,7 @@ impl Scenario {
             duration,
             capacity: 40 + rng.below(160),
             certain_ms: CERTAIN_MS,
+            rpm_threshold: 60,
             faults,
         }
     }
@@ -168,6 +171,7 @@ impl Scenario {
             duration,
             capacity: u64::from(models) * 8 / 10 / u64::from(routers.max(1)) + 50,
             certain_ms: CERTAIN_MS,
+            rpm_threshold: 2_000,
             faults: (0..u64::from(routers / 100)).map(crash).collect(),
         }
     }

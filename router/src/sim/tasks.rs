@@ -20,6 +20,8 @@ use crate::core::fleet::{
 
 /// How often a router looks what is to be done.
 pub(super) const TICK_MS: u64 = 1_000;
+/// The same when nothing goes wrong any more: there is little to see.
+pub(super) const QUIET_TICK_MS: u64 = 5_000;
 /// How long a leaving router has.
 const DRAIN_MS: u64 = 30_000;
 /// Models that were used within this time get a successor when their router leaves.
@@ -28,7 +30,8 @@ const RECENT_MS: u64 = 3_600_000;
 impl World {
     pub(super) fn tick(&mut self, ix: Ix) {
         self.publish(ix);
-        if (self.now / TICK_MS).is_multiple_of(SLOT_MS / TICK_MS) {
+        if self.now >= self.node(ix).scaled_ms + SLOT_MS {
+            self.node_mut(ix).scaled_ms = self.now;
             self.scale(ix);
         }
         self.tidy(ix);
@@ -50,7 +53,7 @@ impl World {
     fn scale(&mut self, ix: Ix) {
         let now = self.clock(ix);
         let settings = ScaleSettings {
-            rpm_threshold: 60,
+            rpm_threshold: self.scenario.rpm_threshold,
             ..ScaleSettings::default()
         };
         let fleet = self.log.fleet(self.node(ix).seen);

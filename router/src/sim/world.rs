@@ -13,7 +13,7 @@ use super::{
     node::{LOAD_TIMEOUT_MS, Node},
     requests::{Answer, Visit},
     scenario::{Fault, Scenario},
-    tasks::TICK_MS,
+    tasks::{QUIET_TICK_MS, TICK_MS},
     writes::{StoreAnswer, StoreCall},
 };
 use crate::core::{
@@ -28,9 +28,9 @@ pub(super) const BEAT_MS: u64 = 5_000;
 /// A model that cannot be loaded anywhere.
 const BROKEN_EVERY: u32 = 11;
 /// Faults are over for so long before the fleet has to be in order: failures expire in between.
-pub(super) const SETTLE_MS: u64 = 40 * 60_000;
+pub(super) const SETTLE_MS: u64 = 30 * 60_000;
 /// Times at which the load of each router is noted.
-const SAMPLE_MS: u64 = 5_000;
+pub const SAMPLE_MS: u64 = 5_000;
 
 /// Something that happens.
 #[derive(Clone, Debug)]
@@ -397,7 +397,8 @@ impl World {
             }
             Event::Tick { .. } => {
                 self.tick(ix);
-                self.at(TICK_MS, Event::Tick { ix, epoch });
+                let period = if self.quiet { QUIET_TICK_MS } else { TICK_MS };
+                self.at(period, Event::Tick { ix, epoch });
             }
             Event::Beat { .. } => {
                 let sent = self.steady_clock(ix);

@@ -30,11 +30,10 @@ use bytes::Bytes;
 use futures::{FutureExt as _, future::BoxFuture};
 use tokio::{
     sync::{mpsc, watch},
-    task::JoinHandle,
     time::{self, Instant},
 };
 
-use self::{calls::Calls, config::Config, hold::Command, keys::Root, lease::Lease, link::Link};
+use self::{calls::Calls, config::Config, hold::Holds, keys::Root, lease::Lease, link::Link};
 use super::{Follower, Outcome, Read, Store, StoreError, Txn, txn};
 
 /// For [`Etcd::connect`] as a whole: whoever starts a router against a wrong address shall know soon.
@@ -83,9 +82,8 @@ pub struct Etcd {
     root: Root,
     lease: watch::Receiver<Lease>,
     ends: watch::Receiver<Option<Instant>>,
-    holds: mpsc::Sender<Command>,
+    holds: Holds,
     closed: watch::Sender<bool>,
-    tasks: Vec<JoinHandle<()>>,
 }
 
 impl Etcd {
@@ -102,18 +100,21 @@ impl Etcd {
         let calls = Calls::new(link, root.clone());
         let first = async {
             calls.revision().await?;
-            match options.read_only {
-                true => Ok(Lease::none()),
-                false => lease::grant(&calls, options.session).await,
+            if options.read_only {
+                Ok(Lease::none())
+            } else {
+                lease::grant(&calls, options.session).await
             }
         };
-        let lease = time::timeout(CONNECT, first).await.unwrap_or_else(|_| {
+        let silent = || {
             let endpoints: Vec<_> = settings.endpoints.iter().map(ToString::to_string).collect();
             let endpoints = endpoints.join(", ");
-            Err(StoreError::Unavailable(format!(
-                "etcd at {endpoints} did not answer within {CONNECT:?}"
-            )))
-        })?;
+            StoreError::Unavailable(format!("etcd at {endpoints} did not answer within {CONNECT:?}"))
+        };
+        let lease = match time::timeout(CONNECT, first).await {
+            Err(_) | Ok(Err(StoreError::Timeout(_))) => return Err(silent()),
+            Ok(lease) => lease?,
+        };
         Ok(Self::start(options, root, calls, lease))
     }
 
@@ -121,23 +122,47 @@ impl Etcd {
         let leases = watch::Sender::new(lease);
         let ends = watch::Sender::new((!options.read_only).then_some(lease.until));
         let (holds, commands) = mpsc::channel(hold::QUEUE);
-        let (lease, session_ends) = (leases.subscribe(), ends.subscribe());
-        let mut tasks = Vec::new();
-        if !options.read_only {
-            let keep = lease::keep(calls.clone(), leases, ends, options.session);
-            tasks.push(tokio::spawn(keep));
-            tasks.push(tokio::spawn(hold::run(calls.clone(), commands, lease.clone())));
-        }
-        Self {
-            calls,
+        let store = Self {
             streams: Arc::new(Link::new(options.config.clone())),
-            options: Arc::new(options),
-            root,
-            lease,
-            ends: session_ends,
-            holds,
+            lease: leases.subscribe(),
+            ends: ends.subscribe(),
             closed: watch::Sender::new(false),
-            tasks,
+            options: Arc::new(options),
+            calls,
+            root,
+            holds: Holds::new(holds),
+        };
+        if !store.options.read_only {
+            let keep = {
+                let (calls, session) = (store.calls.clone(), store.options.session);
+                let closed = store.is_closed();
+                async move {
+                    tokio::select! {
+                        () = closed => {}
+                        () = lease::keep(calls, leases, &ends, session) => {}
+                    }
+                    ends.send_replace(None);
+                }
+            };
+            tokio::spawn(keep);
+            let hold = hold::run(store.calls.clone(), commands, store.lease.clone());
+            let closed = store.is_closed();
+            tokio::spawn(async move {
+                tokio::select! {
+                    () = closed => {}
+                    () = hold => {}
+                }
+            });
+        }
+        store
+    }
+
+    /// Returns when the store is closed or dropped.
+    fn is_closed(&self) -> impl Future<Output = ()> + Send + 'static {
+        let mut closed = self.closed.subscribe();
+        async move {
+            // An error: it was dropped.
+            let _ = closed.wait_for(|closed| *closed).await;
         }
     }
 
@@ -146,17 +171,10 @@ impl Etcd {
         if self.options.read_only {
             return Err(StoreError::ReadOnly);
         }
-        match *self.closed.borrow() {
-            true => Err(StoreError::Closed),
-            false => Ok(()),
+        if *self.closed.borrow() {
+            return Err(StoreError::Closed);
         }
-    }
-}
-
-impl Drop for Etcd {
-    fn drop(&mut self) {
-        self.closed.send_replace(true);
-        self.tasks.iter().for_each(JoinHandle::abort);
+        Ok(())
     }
 }
 
@@ -173,7 +191,7 @@ impl Store for Etcd {
         async move {
             self.check_writable()?;
             txn.check()?;
-            hold::check_free(&self.holds, &txn).await?;
+            self.holds.check_free(&txn)?;
             self.calls.commit(txn).await
         }
         .boxed()
@@ -187,14 +205,14 @@ impl Store for Etcd {
             lease: self.lease.clone(),
             options: self.options.clone(),
         };
-        follow::start(source, self.closed.subscribe())
+        follow::start(source, self.is_closed())
     }
 
     fn hold<'a>(&'a self, key: &'a str, value: Bytes) -> BoxFuture<'a, Result<u64, StoreError>> {
         async move {
             self.check_writable()?;
             txn::check_key(key)?;
-            hold::hold(&self.holds, key, value).await
+            self.holds.hold(key, value).await
         }
         .boxed()
     }
@@ -202,7 +220,7 @@ impl Store for Etcd {
     fn release<'a>(&'a self, key: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
         async move {
             self.check_writable()?;
-            hold::release(&self.holds, key).await
+            self.holds.release(key).await
         }
         .boxed()
     }
@@ -213,18 +231,17 @@ impl Store for Etcd {
 
     fn close(&self) -> BoxFuture<'_, ()> {
         async move {
-            if self.closed.send_replace(true) {
+            if self.closed.send_replace(true) || self.options.read_only {
                 return;
             }
-            // Its tasks end the session for those who watch it, and put nothing any more.
-            for task in &self.tasks {
-                task.abort();
-            }
-            let id = self.lease.borrow().id;
-            if id != 0 {
-                // Nobody is left who could do more about a failure.
-                let _ = time::timeout(CLOSE, lease::revoke(&self.calls, id)).await;
-            }
+            let end = async {
+                // The keeper is gone then: no other lease follows.
+                let _ = self.ends.clone().wait_for(Option::is_none).await;
+                let id = self.lease.borrow().id;
+                lease::revoke(&self.calls, id).await
+            };
+            // Nobody is left who could do more about a failure.
+            let _ = time::timeout(CLOSE, end).await;
         }
         .boxed()
     }

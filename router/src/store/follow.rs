@@ -94,6 +94,11 @@ impl Follower {
     pub async fn next(&mut self) -> Option<Batch> {
         self.batches.recv().await
     }
+
+    /// Batches that wait to be received. What is not read is kept back at its source.
+    pub fn waiting(&self) -> usize {
+        self.batches.len()
+    }
 }
 
 impl Drop for Follower {
@@ -104,9 +109,8 @@ impl Drop for Follower {
 
 impl fmt::Debug for Follower {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let waiting = self.batches.len();
         f.debug_struct("Follower")
-            .field("waiting", &waiting)
+            .field("waiting", &self.waiting())
             .finish_non_exhaustive()
     }
 }

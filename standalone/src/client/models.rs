@@ -221,7 +221,7 @@ mod tests {
                 evictions: 3,
                 r#type: "onnx".into(),
                 path: "iris.onnx".into(),
-                error: String::new(),
+                ..Model::default()
             },
             Model {
                 name: "broken-net".into(),

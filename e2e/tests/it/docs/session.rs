@@ -171,13 +171,21 @@ impl Session {
             self.environment(&mut command)?;
             self.servers.push(Process::start(command)?);
         }
-        let address = format!("127.0.0.1:{}", self.ports["8008"]);
+        let [address, probe] = ["8008", "8089"].map(|port| format!("127.0.0.1:{}", self.ports[port]));
         process::eventually("the server to be ready", SOON, async || {
             for server in &mut self.servers {
                 server.check_running()?;
             }
-            let ready = rest::get(&address, "/v2/health/ready").await;
-            Ok(ready.is_ok_and(|answer| answer.status == 200).then_some(()))
+            let ready = match rest::get(&address, "/v2/health/ready").await {
+                Ok(answer) if answer.status == 200 => true,
+                // It speaks HTTPS; the probe does not.
+                Ok(answer) if answer.status == 400 => {
+                    let probe = rest::get(&probe, "/ready").await;
+                    probe.is_ok_and(|answer| answer.status == 200)
+                }
+                _ => false,
+            };
+            Ok(ready.then_some(()))
         })
         .await
     }

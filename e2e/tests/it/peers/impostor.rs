@@ -86,11 +86,10 @@ async fn connection(socket: TcpStream, manner: Manner, calls: Arc<AtomicUsize>) 
             }
         }
         match manner {
-            Manner::HangUp => return,
+            Manner::HangUp | Manner::GoAway => return,
             Manner::Refuse => respond.send_reset(Reason::REFUSED_STREAM),
             Manner::Reset => respond.send_reset(Reason::INTERNAL_ERROR),
             Manner::Freeze => return std::future::pending().await,
-            Manner::GoAway => return,
         }
     }
 }

@@ -70,7 +70,10 @@ async fn routers_ask_about_copies() {
     };
     let answer = peer.ask_load(&load, PATIENCE).await.expect("answered");
     assert_eq!(answer.status(), CopyState::Loading);
-    assert_eq!(*there.service.loads.lock().expect("no panic"), [load.clone()]);
+    assert_eq!(
+        *there.service.loads.lock().expect("no panic"),
+        std::slice::from_ref(&load)
+    );
     assert!(here.peers.load(1).at_ms > 0);
 
     let status = CopyStatusRequest {

@@ -221,17 +221,17 @@ async fn repetitions_have_a_budget() {
     refuses.goes("a", &[Place::Refuse(Refusal::Overloaded)]);
     let calls = (0..1_000).map(|_| here.call("Unary", &[A], b"m"));
     let answers = futures::future::join_all(calls).await;
-    let (served, refused): (Vec<_>, Vec<_>) = answers
+    let (good, bad): (Vec<_>, Vec<_>) = answers
         .iter()
         .partition(|answer| answer.code().expect("status") == 0);
     // A hundred that were saved up, and ten in a second.
-    assert!(served.len() >= 100, "{}", served.len());
+    assert!(good.len() >= 100, "{}", good.len());
     assert!(
-        !refused.is_empty(),
+        !bad.is_empty(),
         "a mesh that fails is not buried under repetitions"
     );
-    assert_eq!(serves.calls(), served.len() as u64);
-    for answer in refused {
+    assert_eq!(serves.calls(), good.len() as u64);
+    for answer in bad {
         assert_eq!(answer.code().expect("status"), 14);
         assert!(
             text(answer).contains("too many calls are being repeated"),
@@ -240,12 +240,12 @@ async fn repetitions_have_a_budget() {
         );
     }
     // From then on a fifth of the calls pays for the others.
-    let mut served = 0;
+    let mut repeated = 0;
     for _ in 0..50 {
         let answer = here.call("Unary", &[A], b"m").await;
-        served += usize::from(answer.code().expect("status") == 0);
+        repeated += usize::from(answer.code().expect("status") == 0);
     }
-    assert!(served >= 10, "{served}");
+    assert!(repeated >= 10, "{repeated}");
 }
 
 #[tokio::test]

@@ -33,7 +33,7 @@ impl Backoff {
         self.next = (full * 2).min(RANGE.1);
         self.random = RandomState::new();
         let part = u32::try_from(self.random.hash_one(full) % 1000).unwrap_or_default();
-        full - full * part / 2000
+        full.saturating_sub(full * part / 2000)
     }
 
     pub(super) async fn pause(&mut self) {

@@ -60,9 +60,10 @@ impl Calls {
             Op::Put { key, value } => self.put_request(&key, &value, 0),
             Op::Delete { key } => self.delete_request(&key),
         };
-        let kind = match txn.ops.is_empty() {
-            true => Kind::Read,
-            false => Kind::Write,
+        let kind = if txn.ops.is_empty() {
+            Kind::Read
+        } else {
+            Kind::Write
         };
         let request = TxnRequest {
             compare: txn.compare.into_iter().map(compare).collect(),
@@ -70,12 +71,11 @@ impl Calls {
             failure,
         };
         let answer = self.txn(kind, request).await?;
-        Ok(match answer.succeeded {
-            true => Outcome::Committed {
-                revision: revision_of(answer.header.as_ref()),
-            },
-            false => Outcome::Conflict(self.entries(answer)),
-        })
+        if !answer.succeeded {
+            return Ok(Outcome::Conflict(self.entries(answer)));
+        }
+        let revision = revision_of(answer.header.as_ref());
+        Ok(Outcome::Committed { revision })
     }
 
     /// Puts under a lease; returns the revision.

@@ -142,7 +142,7 @@ fn from_text(text: &str) -> Result<Settings, String> {
     };
     for part in parts.map(str::trim).filter(|part| !part.is_empty()) {
         match part.split_once('=') {
-            Some(("rootPrefix", prefix)) => settings.root_prefix = prefix.to_owned(),
+            Some(("rootPrefix", prefix)) => prefix.clone_into(&mut settings.root_prefix),
             // Without its value, which may be a misplaced password.
             Some((name, _)) => return Err(format!("unknown parameter `{name}`; known: rootPrefix")),
             None => return Err("a parameter without `=`; known: rootPrefix=<prefix>".to_owned()),

@@ -3,8 +3,8 @@
 use std::{error::Error, fmt, io, sync::Arc, time::Duration};
 
 use api::etcd::{
-    AuthenticateRequest, auth_client::AuthClient, kv_client::KvClient, lease_client::LeaseClient,
-    watch_client::WatchClient,
+    AuthenticateRequest, RangeRequest, auth_client::AuthClient, kv_client::KvClient,
+    lease_client::LeaseClient, watch_client::WatchClient,
 };
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
@@ -109,10 +109,29 @@ impl Connection {
             None => None,
             Some((user, password)) => token(channel.clone(), user, password).await?,
         };
-        Ok(Self {
+        let connection = Self {
             endpoint: endpoint.clone(),
             service: InterceptedService::new(channel, Headers { token }),
-        })
+        };
+        connection.probe().await?;
+        Ok(connection)
+    }
+
+    /// Whether the member works and knows a leader. The system accepts connections for one that hangs, and one that is cut off
+    /// from the others is of no use.
+    async fn probe(&self) -> Result<(), ConnectError> {
+        let request = RangeRequest {
+            key: b"health".to_vec(),
+            serializable: true,
+            keys_only: true,
+            limit: 1,
+            ..RangeRequest::default()
+        };
+        match self.kv().range(request).await {
+            Err(status) if !is_refusal(&status) => Err(format!("no answer: {}", status.message()).into()),
+            // Not to let us read this key is an answer too.
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn kv(&self) -> KvClient<Service> {
@@ -128,6 +147,14 @@ impl Connection {
     pub(super) fn lease(&self) -> LeaseClient<Service> {
         LeaseClient::new(self.service.clone())
     }
+}
+
+/// Whether the member decided about a call by itself, and decided against it.
+fn is_refusal(status: &Status) -> bool {
+    matches!(
+        status.code(),
+        Code::PermissionDenied | Code::Unauthenticated | Code::InvalidArgument | Code::FailedPrecondition
+    )
 }
 
 /// What the connection was is gone; found in the causes of a status, it says that the call was not sent.
@@ -151,7 +178,9 @@ pub(super) fn was_gone(status: &Status) -> bool {
         }
         // What an I/O error wraps is not among its sources.
         let wrapped = err.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        if wrapped.is_some_and(|err| err.is::<Gone>()) {
+        if let Some(err) = wrapped
+            && err.is::<Gone>()
+        {
             return true;
         }
         cause = err.source();
@@ -213,13 +242,7 @@ async fn token(
         }
         Err(status) => Err(ConnectError {
             reason: format!("login as {user:?}: {}", status.message()),
-            denied: matches!(
-                status.code(),
-                Code::InvalidArgument
-                    | Code::PermissionDenied
-                    | Code::Unauthenticated
-                    | Code::FailedPrecondition
-            ),
+            denied: is_refusal(&status),
         }),
     }
 }

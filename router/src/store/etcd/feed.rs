@@ -78,7 +78,7 @@ impl Feed {
             // While it is overdue and nothing can be done, look again now and then.
             let next = due.max(Instant::now() + self.stale_after / 10);
             time::sleep_until(next).await;
-            if let Some(error) = self.silence() {
+            if let Some(error) = self.silence(Instant::now()) {
                 warn!(error, "what is mirrored of etcd may be old");
                 if self.batches.send(Batch::Stale { error }).await.is_err() {
                     return Gone;
@@ -88,9 +88,9 @@ impl Feed {
     }
 
     /// Why it is silent, once for each silence.
-    fn silence(&self) -> Option<String> {
+    fn silence(&self, now: Instant) -> Option<String> {
         let mut state = self.state.lock();
-        let silent = !state.blocked && !state.stale && state.heard.elapsed() >= self.stale_after;
+        let silent = !state.blocked && !state.stale && now >= state.heard + self.stale_after;
         state.stale |= silent;
         let after = self.stale_after;
         let error = || {
@@ -106,55 +106,46 @@ mod tests {
     use super::*;
 
     const AFTER: Duration = Duration::from_secs(10);
+    const BEGIN: Batch = Batch::Begin { revision: 1 };
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn silence_is_told_once_until_something_is_heard() {
-        let (sender, mut batches) = mpsc::channel(8);
+        let (sender, _batches) = mpsc::channel(8);
         let feed = Feed::new(sender, AFTER);
-        let begin = || feed.send(Batch::Begin { revision: 1 });
-        let scenario = async {
-            begin().await.unwrap();
-            assert!(matches!(batches.recv().await, Some(Batch::Begin { .. })));
-            feed.failed("refused".to_owned());
-            let stale = Batch::Stale {
-                error: "refused".to_owned(),
-            };
-            assert_eq!(batches.recv().await, Some(stale));
-            time::sleep(AFTER * 3).await;
-            assert!(batches.try_recv().is_err());
-            begin().await.unwrap();
-            assert!(matches!(batches.recv().await, Some(Batch::Begin { .. })));
-            let Some(Batch::Stale { error }) = batches.recv().await else {
-                panic!()
-            };
-            assert_eq!(error, "etcd said nothing for 10s");
-        };
-        tokio::select! {
-            _ = feed.watch() => unreachable!(),
-            () = scenario => {}
-        }
+        assert_eq!(feed.silence(Instant::now()), None);
+        let late = || Instant::now() + AFTER;
+        assert_eq!(feed.silence(late()).unwrap(), "etcd said nothing for 10s");
+        assert_eq!(feed.silence(late() + AFTER), None);
+        feed.send(BEGIN).await.unwrap();
+        assert_eq!(feed.silence(Instant::now()), None);
+        feed.failed("refused".to_owned());
+        assert_eq!(feed.silence(late()).unwrap(), "refused");
+        feed.send(BEGIN).await.unwrap();
+        assert_eq!(feed.silence(late()).unwrap(), "etcd said nothing for 10s");
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_slow_follower_is_no_silence() {
         let (sender, mut batches) = mpsc::channel(1);
         let feed = Feed::new(sender, AFTER);
-        let work = async {
-            for revision in 0..3 {
-                feed.send(Batch::Begin { revision }).await.unwrap();
-            }
-            std::future::pending::<()>().await;
-        };
-        let reader = async {
-            for revision in 0..3 {
-                time::sleep(AFTER * 2).await;
-                assert_eq!(batches.recv().await, Some(Batch::Begin { revision }));
-            }
-        };
+        feed.send(BEGIN).await.unwrap();
+        let mut blocked = std::pin::pin!(feed.send(BEGIN));
+        assert!(futures::poll!(&mut blocked).is_pending());
+        assert_eq!(feed.silence(Instant::now() + AFTER), None);
+        batches.recv().await.unwrap();
+        blocked.await.unwrap();
+        assert!(feed.silence(Instant::now() + AFTER).is_some());
+    }
+
+    #[tokio::test]
+    async fn the_follower_hears_of_silence() {
+        let (sender, mut batches) = mpsc::channel(1);
+        let feed = Feed::new(sender, Duration::ZERO);
         tokio::select! {
-            _ = feed.watch() => unreachable!(),
-            () = work => unreachable!(),
-            () = reader => {}
+            Gone = feed.watch() => panic!("it is there"),
+            batch = batches.recv() => assert!(matches!(batch, Some(Batch::Stale { .. }))),
         }
+        drop(batches);
+        assert!(feed.send(BEGIN).await.is_err());
     }
 }

@@ -39,15 +39,14 @@ pub(super) struct Source {
     pub(super) options: Arc<Options>,
 }
 
-pub(super) fn start(source: Source, mut closed: watch::Receiver<bool>) -> Follower {
+pub(super) fn start(source: Source, closed: impl Future<Output = ()> + Send + 'static) -> Follower {
     let (sender, batches) = mpsc::channel(BUFFER);
     let task = tokio::spawn(async move {
         let feed = Feed::new(sender, source.options.stale_after);
         tokio::select! {
             Gone = follow(source, &feed) => {}
             Gone = feed.watch() => {}
-            // An error: the store was dropped.
-            _ = closed.wait_for(|closed| *closed) => {}
+            () = closed => {}
         }
     });
     Follower::new(batches, task)

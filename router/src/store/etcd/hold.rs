@@ -3,11 +3,12 @@
 //! One task puts them, so that an old value never follows a newer one.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     time::Duration,
 };
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::{
     sync::{mpsc, oneshot, watch},
     time,
@@ -15,7 +16,7 @@ use tokio::{
 use tracing::warn;
 
 use super::{calls::Calls, lease::Lease};
-use crate::store::{StoreError, Txn};
+use crate::store::{Op, StoreError, Txn};
 
 /// Requests that wait. A router holds two keys and changes them every few seconds.
 pub(super) const QUEUE: usize = 64;
@@ -34,44 +35,58 @@ pub(super) enum Command {
         key: String,
         done: oneshot::Sender<Result<(), StoreError>>,
     },
-    /// Says which of the keys is held.
-    Find {
-        keys: Vec<String>,
-        done: oneshot::Sender<Option<String>>,
-    },
 }
 
-pub(super) async fn hold(holds: &mpsc::Sender<Command>, key: &str, value: Bytes) -> Result<u64, StoreError> {
-    let (done, result) = oneshot::channel();
-    let key = key.to_owned();
-    ask(holds, Command::Hold { key, value, done }, result).await?
+/// The way to the task.
+#[derive(Debug)]
+pub(super) struct Holds {
+    commands: mpsc::Sender<Command>,
+    /// Known without asking the task, which may be waiting for etcd.
+    keys: Mutex<HashSet<String>>,
 }
 
-pub(super) async fn release(holds: &mpsc::Sender<Command>, key: &str) -> Result<(), StoreError> {
-    let (done, result) = oneshot::channel();
-    let key = key.to_owned();
-    ask(holds, Command::Release { key, done }, result).await?
-}
-
-/// Refuses a transaction that writes what is held.
-pub(super) async fn check_free(holds: &mpsc::Sender<Command>, txn: &Txn) -> Result<(), StoreError> {
-    let (done, result) = oneshot::channel();
-    let keys = txn.ops.iter().map(|op| op.key().to_owned()).collect();
-    match ask(holds, Command::Find { keys, done }, result).await? {
-        None => Ok(()),
-        Some(key) => Err(StoreError::Invalid(format!(
-            "key {key:?} is held by a session, which alone may put it"
-        ))),
+impl Holds {
+    pub(super) fn new(commands: mpsc::Sender<Command>) -> Self {
+        let keys = Mutex::default();
+        Self { commands, keys }
     }
-}
 
-async fn ask<T>(
-    holds: &mpsc::Sender<Command>,
-    command: Command,
-    result: oneshot::Receiver<T>,
-) -> Result<T, StoreError> {
-    holds.send(command).await.map_err(|_| StoreError::Closed)?;
-    result.await.map_err(|_| StoreError::Closed)
+    pub(super) async fn hold(&self, key: &str, value: Bytes) -> Result<u64, StoreError> {
+        let key = key.to_owned();
+        self.keys.lock().insert(key.clone());
+        let (done, result) = oneshot::channel();
+        self.ask(Command::Hold { key, value, done }, result).await?
+    }
+
+    pub(super) async fn release(&self, key: &str) -> Result<(), StoreError> {
+        let (done, result) = oneshot::channel();
+        let command = Command::Release {
+            key: key.to_owned(),
+            done,
+        };
+        let released = self.ask(command, result).await?;
+        self.keys.lock().remove(key);
+        released
+    }
+
+    /// Refuses a transaction that writes what is held here.
+    pub(super) fn check_free(&self, txn: &Txn) -> Result<(), StoreError> {
+        let keys = self.keys.lock();
+        match txn.ops.iter().map(Op::key).find(|key| keys.contains(*key)) {
+            None => Ok(()),
+            Some(key) => Err(StoreError::Invalid(format!(
+                "key {key:?} is held by a session, which alone may write it"
+            ))),
+        }
+    }
+
+    async fn ask<T>(&self, command: Command, result: oneshot::Receiver<T>) -> Result<T, StoreError> {
+        self.commands
+            .send(command)
+            .await
+            .map_err(|_| StoreError::Closed)?;
+        result.await.map_err(|_| StoreError::Closed)
+    }
 }
 
 struct Holder {
@@ -123,9 +138,6 @@ impl Holder {
                     Some(_) => self.calls.delete(&key).await,
                 };
                 let _ = done.send(result);
-            }
-            Command::Find { keys, done } => {
-                let _ = done.send(keys.into_iter().find(|key| self.held.contains_key(key)));
             }
         }
     }

@@ -79,12 +79,12 @@ pub(super) async fn revoke(calls: &Calls, id: i64) -> Result<(), StoreError> {
 pub(super) async fn keep(
     calls: Calls,
     leases: watch::Sender<Lease>,
-    ends: watch::Sender<Option<Instant>>,
+    ends: &watch::Sender<Option<Instant>>,
     session: Duration,
 ) {
     loop {
         let id = leases.borrow().id;
-        renew(&calls, id, &ends, session).await;
+        renew(&calls, id, ends, session).await;
         ends.send_replace(None);
         warn!("the session in etcd was lost and is made anew");
         let lease = grant_at_last(&calls, session).await;

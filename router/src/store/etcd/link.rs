@@ -114,9 +114,10 @@ impl Link {
             }
         }
         let reasons = reasons.join("; ");
-        Err(match denied && count > 0 {
-            true => StoreError::Denied(reasons),
-            false => StoreError::Unavailable(format!("no etcd: {reasons}")),
+        Err(if denied && count > 0 {
+            StoreError::Denied(reasons)
+        } else {
+            StoreError::Unavailable(format!("no etcd: {reasons}"))
         })
     }
 
