@@ -94,6 +94,7 @@ pub struct Mesh {
     etcd: Option<Etcd>,
     /// Pods so far: no two have the same name.
     named: usize,
+    replica_set: u32,
 }
 
 impl Mesh {
@@ -108,6 +109,7 @@ impl Mesh {
             pods: Vec::new(),
             etcd,
             named: 0,
+            replica_set: 0x7c_9d0f,
             settings,
         };
         for _ in 0..mesh.settings.pods {
@@ -127,11 +129,17 @@ impl Mesh {
         if let Some(etcd) = &self.etcd {
             env.push(("KV_STORE".to_owned(), format!("etcd:{}", etcd.address())));
         }
-        let name = format!("stowage-7c9d{:04}-x{index:04}", self.named);
+        // As Kubernetes names them: the last twelve characters begin with those of the replica set.
+        let name = format!("stowage-{:06x}-x{:04}", self.replica_set, self.named);
         self.named += 1;
         let pod = Pod::start(name, self.settings.runtime.clone(), env).await?;
         self.pods.push(pod);
         Ok(index)
+    }
+
+    /// Pods that are added from now on are of another version.
+    pub fn roll_out(&mut self) {
+        self.replica_set += 1;
     }
 
     /// Adds a pod and waits until it is ready; gives its index.

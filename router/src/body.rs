@@ -109,12 +109,13 @@ impl RequestBody {
         }
     }
 
-    /// Copies what has arrived and what arrives to a tap.
-    pub fn watch(&mut self, tap: Arc<Tap>) {
+    /// Copies what has arrived and what arrives to a tap, if there is one.
+    pub fn watch(&mut self, tap: Option<&Arc<Tap>>) {
+        let Some(tap) = tap else { return };
         for chunk in self.first.iter().chain(&self.more) {
             tap.request(chunk);
         }
-        self.tap = Some(tap);
+        self.tap = Some(tap.clone());
     }
 
     fn accept(&mut self, chunk: Bytes) -> Result<(), Failure> {

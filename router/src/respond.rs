@@ -69,9 +69,7 @@ pub async fn serve(
         Door::Routers => usize::MAX,
     };
     let mut body = RequestBody::stream(stream, limit, plane.budget().clone());
-    if let Some(tap) = seen.tap() {
-        body.watch(tap.clone());
-    }
+    body.watch(seen.tap());
     let incoming = Box::new(Incoming {
         parts,
         body,
@@ -95,7 +93,7 @@ pub async fn serve(
         Err(Interrupted::Late) => return end(&mut respond, seen, &plane, door, late()),
         Err(Interrupted::Gone) => return seen.end(Code::Cancelled),
     };
-    let (head, mut source) = match reply {
+    let (mut head, mut source) = match reply {
         Reply::Live(head, exchange) => {
             seen.answered(uri.path(), &head, &exchange);
             seen.request_bytes(exchange.request_bytes());
@@ -103,7 +101,6 @@ pub async fn serve(
         }
         Reply::Ready(headers, message) => (Head { headers, end: false }, Source::Ready(Some(message))),
     };
-    let mut head = head;
     let code = failure::code(&head.headers);
     if door == Door::Routers {
         tell_load(&plane, &mut head.headers);

@@ -52,6 +52,7 @@ pub enum NotFound {
     reason = "switches of upstream's program, each independent of the others"
 )]
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Options {
     /// Where the SPI is served.
     pub address: Address,

@@ -72,14 +72,14 @@ impl Predictor {
 }
 
 fn request(metadata: &[(&str, &str)], name: &str, text: &str) -> Result<Request<PredictRequest>, Status> {
-    let invalid = |()| Status::invalid_argument("metadata of the test");
+    let invalid = || Status::invalid_argument("metadata of the test");
     let mut request = Request::new(PredictRequest {
         model_name: name.to_owned(),
         text: text.to_owned(),
     });
     for (name, value) in metadata {
-        let key: MetadataKey<tonic::metadata::Ascii> = name.parse().map_err(|_| invalid(()))?;
-        let value = MetadataValue::try_from(*value).map_err(|_| invalid(()))?;
+        let key: MetadataKey<tonic::metadata::Ascii> = name.parse().map_err(|_| invalid())?;
+        let value = MetadataValue::try_from(*value).map_err(|_| invalid())?;
         request.metadata_mut().append(key, value);
     }
     Ok(request)

@@ -128,8 +128,8 @@ mod tests {
     fn filters() {
         let all = one("http://sink:8080/events");
         assert!(all.wants_method("a.B/c") && all.wants_model("m", None));
-        let same = one("http://sink/?*#*");
-        assert_eq!((same.model, same.method), (None, None));
+        let stars = one("http://sink/?*#*");
+        assert_eq!((stars.model, stars.method), (None, None));
         let some = one("http://sink/?iris#predict");
         assert!(some.wants_method("a.B/predict") && !some.wants_method("a.B/train"));
         assert!(some.wants_model("iris", None) && some.wants_model("iris-1", Some("iris")));

@@ -56,9 +56,7 @@ impl Plane {
         });
         let mut seen = Observation::start(&self.metrics, method, &incoming.parts.headers);
         seen.show(self.observers(), method, &incoming.parts.headers);
-        if let Some(tap) = seen.tap() {
-            incoming.body.watch(tap.clone());
-        }
+        incoming.body.watch(seen.tap());
         seen.request_bytes(length as u64);
         let work = async {
             let reply = self.call(incoming).await?;

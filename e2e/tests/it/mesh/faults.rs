@@ -107,6 +107,7 @@ async fn all_routers_are_replaced_under_load() {
         traffic.add(pod).expect("a channel");
     }
     answers(&traffic, 100).await;
+    mesh.roll_out();
     for old in 0..3 {
         let new = mesh.add().await.expect("a pod more");
         traffic.add(mesh.pod(new)).expect("a channel");
