@@ -228,6 +228,7 @@ impl Mesh {
             dirty,
             me: me.clone(),
         });
+        mesh.enroll();
         tokio::spawn(mirror::follow(mesh.me.clone(), follower));
         if mesh.cluster.is_some() {
             mesh.cache.observe(Arc::new(claims::Observer {

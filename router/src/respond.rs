@@ -38,7 +38,6 @@ enum Interrupted {
 }
 
 /// Answers a stream to its end.
-#[expect(clippy::too_many_lines, reason = "the stages of one call, in order")]
 pub async fn serve(
     plane: Arc<Plane>,
     door: Door,

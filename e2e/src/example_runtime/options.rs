@@ -47,10 +47,6 @@ pub enum NotFound {
 }
 
 /// See the module's text.
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "switches of upstream's program, each independent of the others"
-)]
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own")]
 pub struct Options {

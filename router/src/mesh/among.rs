@@ -69,7 +69,7 @@ impl Mesh {
     }
 
     /// Texts of failures are in the store only: few ask for them, and every router would hold them.
-    async fn errors_of(&self, id: &str) -> Vec<String> {
+    pub(super) async fn errors_of(&self, id: &str) -> Vec<String> {
         let key = Key::model(id).to_string();
         let Ok(read) = self.store.get(std::slice::from_ref(&key)).await else {
             return Vec::new();

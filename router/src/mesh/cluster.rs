@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -14,7 +14,7 @@ use quick_cache::sync::Cache as BoundedMap;
 use tokio::sync::{Notify, Semaphore};
 
 use crate::{
-    core::fleet::{Constraints, InstanceId, Ix, Ledger, LoadTimes, Settings, scale::ScaleSettings},
+    core::fleet::{Constraints, Fleet, InstanceId, Ix, Ledger, LoadTimes, Settings, scale::ScaleSettings},
     model::ModelId,
     peer::Peers,
 };
@@ -25,6 +25,8 @@ const UNKNOWN: usize = 16_384;
 const UNKNOWN_FOR: Duration = Duration::from_secs(10);
 /// Smallest rate that can be enough for one copy, as upstream.
 const LEAST_RPM_THRESHOLD: u32 = 10;
+/// Copies on average from which their size is a good guess for others. Source: upstream.
+const ENOUGH_MODELS: u64 = 10;
 /// Looks at the store for unknown names at once.
 const LOOKS: usize = 32;
 
@@ -75,6 +77,8 @@ pub(super) struct Cluster {
     load_times: Mutex<LoadTimes>,
     scaling: ArcSwap<ScaleSettings>,
     rpm: AtomicU32,
+    /// Bytes of a copy on average; 0 = too few are known.
+    average: AtomicU64,
     unknown: BoundedMap<Box<str>, Instant>,
     looks: Semaphore,
 }
@@ -98,6 +102,7 @@ impl Cluster {
             load_times: Mutex::new(LoadTimes::new(load_timeout_ms)),
             scaling: ArcSwap::from_pointee(options.scaling.clone()),
             rpm: AtomicU32::new(0),
+            average: AtomicU64::new(0),
             options,
             id: id.into(),
             this,
@@ -160,6 +165,19 @@ impl Cluster {
 
     pub(super) fn set_rpm(&self, rpm: u32) {
         self.rpm.store(rpm, Ordering::Relaxed);
+    }
+
+    /// Bytes of a copy on average; `None` = too few are known to say.
+    pub(super) fn average_size(&self) -> Option<u64> {
+        Some(self.average.load(Ordering::Relaxed)).filter(|average| *average > 0)
+    }
+
+    /// Takes the average over this fleet.
+    pub(super) fn measure(&self, fleet: &Fleet) {
+        let models: u64 = fleet.iter().map(|(_, one)| u64::from(one.models)).sum();
+        let used = fleet.iter().map(|(_, one)| one.used).fold(0, u64::saturating_add);
+        let average = if models >= ENOUGH_MODELS { used / models } else { 0 };
+        self.average.store(average, Ordering::Relaxed);
     }
 
     /// Nobody registered this name a moment ago.

@@ -41,6 +41,19 @@ impl Mesh {
         }
     }
 
+    pub(super) fn is_own(&self, name: &str) -> bool {
+        self.cluster.as_ref().is_some_and(|cluster| *cluster.id == *name)
+    }
+
+    /// This instance is one of the fleet before the store knows it.
+    pub(super) fn enroll(&self) {
+        let Some(cluster) = &self.cluster else { return };
+        let own = self.describe_self(cluster);
+        let mut state = self.state.lock();
+        state.fleet_changed |= state.books.put_instance(own);
+        self.settle(&mut state);
+    }
+
     /// What this instance is now.
     pub(super) fn describe_self(&self, cluster: &Cluster) -> Instance {
         let usage = self.cache.usage();

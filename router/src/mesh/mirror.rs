@@ -203,6 +203,12 @@ impl Mesh {
                 self.view.remove_vmodel(name);
                 self.drive(state, &id, None);
             }
+            Table::Instances if self.is_own(name) => {
+                // The store lost it; it is put again, and here this instance lives all the time.
+                if let Some(cluster) = &self.cluster {
+                    cluster.news.notify_one();
+                }
+            }
             Table::Instances => {
                 if let Some(ix) = state.books.remove_instance(name) {
                     state.fleet_changed = true;
@@ -219,7 +225,11 @@ impl Mesh {
     /// After each batch: the fleet as it is now, and whether this instance leads.
     pub(super) fn settle(&self, state: &mut State) {
         if std::mem::take(&mut state.fleet_changed) {
-            self.view.set_fleet(state.books.fleet());
+            let fleet = state.books.fleet();
+            if let Some(cluster) = &self.cluster {
+                cluster.measure(&fleet);
+            }
+            self.view.set_fleet(fleet);
             self.follow_fleet(state);
         }
         self.follow_leader(state);

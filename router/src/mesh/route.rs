@@ -143,7 +143,7 @@ impl Mesh {
                     hop.tried.push(ix);
                     continue;
                 }
-                Decision::Refuse(why) => return Err(self.refuse(why, &entry, hop)),
+                Decision::Refuse(why) => return Err(self.refuse(why, &found.id, &entry, hop).await),
             };
             let err = match err {
                 Ok(lease) => return Ok(Route::Here(lease)),
@@ -217,7 +217,8 @@ impl Mesh {
     /// Bytes that a copy probably takes.
     pub(super) fn size_of(&self, entry: &Entry) -> u64 {
         let default = self.cache.runtime_status().default_model_size_in_bytes;
-        entry.model().size.unwrap_or(default)
+        let average = self.cluster.as_ref().and_then(Cluster::average_size);
+        entry.model().size.or(average).unwrap_or(default)
     }
 
     /// The copy here, and the requests in it.
@@ -274,8 +275,10 @@ impl Mesh {
         Err(not_found(kind))
     }
 
-    fn refuse(&self, why: Why, entry: &Entry, hop: &mut Hop) -> Status {
+    async fn refuse(&self, why: Why, id: &str, entry: &Entry, hop: &mut Hop) -> Status {
+        // That a copy was not where it was looked for is no answer for a client.
         let last = hop.last.take();
+        let last = last.filter(|last| !matches!(last.refusal, Some(Refusal::NotHere | Refusal::Loading)));
         let (refusal, text) = match why {
             Why::NotHere => (Refusal::NotHere, "there is no copy here".to_owned()),
             Why::Draining => (Refusal::Draining, "this instance is leaving".to_owned()),
@@ -286,12 +289,11 @@ impl Mesh {
                 if let Some(last) = &last {
                     return Status::new(last.code, last.text.clone());
                 }
-                let text = match self.name_of(instance) {
-                    Some(name) => {
-                        format!("the model could not be loaded on {places} instances, last on {name}")
-                    }
-                    None => format!("the model could not be loaded on {places} instances"),
-                };
+                let said = self.errors_of(id).await.into_iter().next();
+                let text = said.filter(|text| !text.is_empty()).unwrap_or_else(|| {
+                    let name = self.name_of(instance).unwrap_or_default();
+                    format!("the model could not be loaded on {places} instances, last on {name}")
+                });
                 (Refusal::Failed, text)
             }
             Why::Fruitless { places } => (

@@ -70,9 +70,14 @@ impl Attempt {
         self.number == 1
     }
 
-    /// Another place may be looked for. A router that was asked by another one leaves that to the first.
+    /// Another place may be looked for. A router that was asked for a copy by another one tries another copy and then
+    /// itself; one that was asked for the copy that it has leaves it to the first.
     fn may_go_elsewhere(&self) -> bool {
-        self.number < ATTEMPTS && matches!(self.hop.origin, Origin::Client { .. })
+        match self.hop.origin {
+            Origin::Client { .. } => self.number < ATTEMPTS,
+            Origin::Load => self.number < ATTEMPTS_HERE,
+            Origin::Hit => false,
+        }
     }
 }
 

@@ -197,7 +197,11 @@ impl Place<'_> {
             liking,
             free,
             roomy: free >= room,
-            age: self.now_ms.saturating_sub(seat.lru_ms),
+            age: match seat.lru_ms {
+                // Nothing there would be missed.
+                u64::MAX => u64::MAX,
+                lru_ms => self.now_ms.saturating_sub(lru_ms),
+            },
             queue: loads.saturating_mul(QUEUE_UNIT) / seat.threads,
             rpm: seat.rpm,
             avoided: self.now_ms < seat.avoid_until_ms,
