@@ -8,7 +8,7 @@ use api::mmesh::{
 use tonic::Code;
 
 use super::{Kind, MeshOptions, TryEnter};
-use crate::cache::CacheOptions;
+use crate::{cache::CacheOptions, core::registry::VModelId};
 
 mod among;
 mod chaos;
@@ -585,7 +585,7 @@ async fn listing_pages_in_order_and_names_what_clients_name() {
     assert_eq!(list("c", 2), []);
     let vmodels = f.mesh.list_vmodels("v", 5);
     assert_eq!(
-        vmodels.iter().map(|id| id.as_str()).collect::<Vec<_>>(),
+        vmodels.iter().map(VModelId::as_str).collect::<Vec<_>>(),
         ["w", "x"]
     );
 }

@@ -68,7 +68,7 @@ fn evicted(mesh: &Mesh) -> Vec<String> {
     unloads.map(|event| event.model).collect()
 }
 
-async fn check_capacity(mesh: &Mesh) {
+fn check_capacity(mesh: &Mesh) {
     let peak = mesh.pod(0).runtime().peak_bytes();
     assert!(peak <= 1024 * MIB, "{peak} bytes at once");
 }
@@ -90,7 +90,7 @@ async fn one_more_evicts_the_least_recently_used() {
     // Served again, by evicting whoever is the oldest now.
     check_serves(pod, &id(0)).await;
     until("the next to be unloaded", async || evicted(&mesh).len() == 2).await;
-    check_capacity(&mesh).await;
+    check_capacity(&mesh);
 }
 
 /// Its size is known only when it is loaded: then as many more go as its size wants, and no more.
@@ -133,7 +133,7 @@ async fn ten_at_once_evict_the_first_ten() {
     gone.sort();
     let first: Vec<_> = (0..10).map(id).collect();
     assert_eq!(gone, first);
-    check_capacity(&mesh).await;
+    check_capacity(&mesh);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,11 +11,11 @@ use super::tools::{mesh, said};
 const PREDICT: &str = "mmesh.ExamplePredictor/predict";
 const MULTI: &str = "mmesh.ExamplePredictor/multiPredict";
 
-fn asked(id: &str, name: &str) -> Result<Asked, Refused> {
-    Ok(Asked {
+fn asked(id: &str, name: &str) -> Asked {
+    Asked {
         said: said("hello", id),
         name: name.to_owned(),
-    })
+    }
 }
 
 async fn ask(pod: &Pod, metadata: &[(&str, &str)], name: &str) -> Result<Asked, Refused> {
@@ -42,11 +42,17 @@ async fn the_id_is_put_into_the_message() {
     let mesh = mesh(Settings::default().runtime(runtime)).await;
     let pod = mesh.pod(0);
     register(pod, &["m", "größe"]).await;
-    assert_eq!(ask(pod, &[("mm-model-id", "m")], "").await, asked("m", "m"));
-    assert_eq!(ask(pod, &[("mm-model-id", "m")], "m").await, asked("m", "m"));
-    assert_eq!(ask(pod, &[("mm-model-id", "m")], "other").await, asked("m", "m"));
+    assert_eq!(ask(pod, &[("mm-model-id", "m")], "").await, Ok(asked("m", "m")));
+    assert_eq!(ask(pod, &[("mm-model-id", "m")], "m").await, Ok(asked("m", "m")));
+    assert_eq!(
+        ask(pod, &[("mm-model-id", "m")], "other").await,
+        Ok(asked("m", "m"))
+    );
     let long = "x".repeat(300);
-    assert_eq!(ask(pod, &[("mm-model-id", "m")], &long).await, asked("m", "m"));
+    assert_eq!(
+        ask(pod, &[("mm-model-id", "m")], &long).await,
+        Ok(asked("m", "m"))
+    );
     assert_eq!(code(pod, &[], "m").await, Code::InvalidArgument);
 }
 
@@ -72,7 +78,7 @@ async fn any_method_may_be_allowed() {
     register(pod, &["m"]).await;
     assert_eq!(
         ask(pod, &[("mm-model-id", "m")], "as it came").await,
-        asked("m", "as it came")
+        Ok(asked("m", "as it came"))
     );
 }
 
@@ -84,7 +90,7 @@ async fn a_method_without_injection() {
     register(pod, &["m"]).await;
     assert_eq!(
         ask(pod, &[("mm-model-id", "m")], "as it came").await,
-        asked("m", "as it came")
+        Ok(asked("m", "as it came"))
     );
 }
 
@@ -112,10 +118,10 @@ async fn the_id_is_found_in_the_message() {
     let mesh = mesh(Settings::default().env("MM_DATAPLANE_CONFIG", config)).await;
     let pod = mesh.pod(0);
     register(pod, &["m", "n"]).await;
-    assert_eq!(ask(pod, &[], "m").await, asked("m", "m"));
+    assert_eq!(ask(pod, &[], "m").await, Ok(asked("m", "m")));
     // The message beats the header; without an id in it the header counts.
-    assert_eq!(ask(pod, &[("mm-model-id", "n")], "m").await, asked("m", "m"));
-    assert_eq!(ask(pod, &[("mm-model-id", "n")], "").await, asked("n", ""));
+    assert_eq!(ask(pod, &[("mm-model-id", "n")], "m").await, Ok(asked("m", "m")));
+    assert_eq!(ask(pod, &[("mm-model-id", "n")], "").await, Ok(asked("n", "")));
     assert_eq!(code(pod, &[], "").await, Code::InvalidArgument);
     // Other methods are not allowed unless it is said that they are.
     let predictor = pod.predictor().expect("a channel");
@@ -142,7 +148,7 @@ async fn the_name_of_a_vmodel_is_found_in_the_message() {
     };
     let mut management = pod.manage().expect("a channel");
     management.set_v_model(request).await.expect("set");
-    assert_eq!(ask(pod, &[], "stable").await, asked("first", "first"));
+    assert_eq!(ask(pod, &[], "stable").await, Ok(asked("first", "first")));
     // A model's id is no vmodel's.
     assert_eq!(code(pod, &[], "first").await, Code::NotFound);
 }

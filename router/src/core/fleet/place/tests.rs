@@ -51,8 +51,8 @@ fn loads_on_their_way_count_before_any_record_shows_them() {
         case.ledger.add(ix, case.size, NOW);
     }
     assert!(
-        matches!(case.place(), Err(NoPlace::Churn { .. })),
-        "no memory left to promise"
+        case.place().is_ok(),
+        "promises are guesses: nobody is refused for them"
     );
     case.ledger.published(2, NOW + 1);
     assert_eq!(case.place(), Ok(2), "its record says that it has room");
