@@ -21,7 +21,7 @@ pub use self::{
     pod::{Pod, Ports},
     traffic::Traffic,
 };
-use crate::example_runtime::Options;
+use crate::{example_runtime::Options, port};
 
 /// How long anything may take that should happen soon. Generous: a loaded machine must not fail a test.
 pub const SOON: Duration = Duration::from_mins(1);
@@ -86,6 +86,9 @@ impl Settings {
     }
 }
 
+/// How often other ports are tried.
+const STARTS: u32 = 4;
+
 /// A running mesh. Everything ends when it is dropped; the routers' output is shown when the test fails.
 #[derive(Debug)]
 pub struct Mesh {
@@ -98,8 +101,18 @@ pub struct Mesh {
 }
 
 impl Mesh {
-    /// Starts everything, and waits until every router is ready.
+    /// Starts everything, and waits until every router is ready; again when another program was quicker to take a port.
     pub async fn start(settings: Settings) -> anyhow::Result<Self> {
+        let mut tries = 0..STARTS;
+        loop {
+            match Self::try_start(settings.clone()).await {
+                Err(err) if tries.next().is_some() && port::was_taken(&format!("{err:#}")) => {}
+                started => return started,
+            }
+        }
+    }
+
+    async fn try_start(settings: Settings) -> anyhow::Result<Self> {
         let etcd = if settings.etcd {
             Some(Etcd::start().await?)
         } else {

@@ -27,5 +27,5 @@ pub(crate) fn free() -> anyhow::Result<u16> {
 
 /// Whether a server that ended said that its port was another's.
 pub(crate) fn was_taken(output: &str) -> bool {
-    output.contains("address already in use")
+    output.to_ascii_lowercase().contains("address already in use")
 }

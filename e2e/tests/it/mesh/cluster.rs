@@ -32,10 +32,8 @@ async fn until_known(mesh: &Mesh, id: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn any_router_serves_any_model() {
-    // Nothing is loaded that nobody asked for, and what the pods hold is far from what they could.
-    let settings = Settings::cluster(3)
-        .env("STOWAGE_PROACTIVE_LOADS", "false")
-        .env("STOWAGE_MIN_CHURN_AGE", "0s");
+    // Nothing is loaded that nobody asked for.
+    let settings = Settings::cluster(3).env("STOWAGE_PROACTIVE_LOADS", "false");
     let mesh = mesh(settings).await;
     let ids: Vec<_> = (0..150).map(|n| format!("model-{n:03}")).collect();
     for (n, id) in ids.iter().enumerate() {
@@ -152,11 +150,7 @@ async fn a_load_that_fails_is_tried_elsewhere() {
     for n in 0..6 {
         let id = format!("model-{n}");
         mesh.pod(n % 3).register(&id, SMALL).await.expect("registered");
-        let predictor = mesh.pod(n % 3).predictor().expect("a channel");
-        until("the model to be served", async || {
-            predictor.ask(&id, "hello").await.is_ok()
-        })
-        .await;
+        check_serves(mesh.pod(n % 3), &id).await;
         assert_eq!(mesh.pod(2).runtime().count(What::Loaded, &id), 1);
     }
 }
@@ -170,7 +164,12 @@ async fn a_load_that_fails_everywhere_is_given_up() {
         .expect("registered");
     let predictor = mesh.pod(0).predictor().expect("a channel");
     for _ in 0..5 {
-        assert!(predictor.ask("m", "hello").await.is_err(), "it cannot be loaded");
+        let Refused(code, text) = predictor
+            .ask("m", "hello")
+            .await
+            .expect_err("it cannot be loaded");
+        assert_eq!(code, Code::Internal, "{text}");
+        assert!(text.contains("cracked"), "{text}");
     }
     let tries: usize = mesh
         .pods()
@@ -239,8 +238,10 @@ async fn more_models_than_fit_into_memory() {
             pod.runtime().peak_bytes()
         );
     }
-    let held: usize = mesh.pods().iter().map(|pod| pod.runtime().loaded().len()).sum();
-    assert!(held >= 7, "{held} of 8 that fit into one pod");
+    for pod in mesh.pods() {
+        let held = pod.runtime().loaded().len();
+        assert!(held >= 5, "{held} of 8 that fit into {}", pod.name());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -184,12 +184,7 @@ async fn a_store_that_lost_everything_is_filled_again() {
                 status.is_ok_and(|info| info.status() != ModelStatus::NotFound)
             })
             .await;
-            // The routers' own records are gone, too, until each has written its own anew.
-            let predictor = pod.predictor().expect("a channel");
-            until("the model to be served", async || {
-                predictor.ask(&id, "hello").await.is_ok()
-            })
-            .await;
+            check_serves(pod, &id).await;
         }
     }
 }
