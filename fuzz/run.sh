@@ -22,7 +22,7 @@ export RUSTFLAGS="--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-co
 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
 -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=16"
 cargo build --release --locked --target "$host" --bins
-bin=target/$host/release
+bin=${CARGO_TARGET_DIR:-target}/$host/release
 
 if [ $# -eq 2 ]; then
     exec "$bin/$1" "$2"
