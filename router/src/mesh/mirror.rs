@@ -94,11 +94,13 @@ impl Mesh {
                 moved
             });
             if *self.mirror.borrow() != Mirror::Live {
-                tracing::info!(
-                    revision,
-                    models = self.view.models(),
-                    "the registry is up to date"
-                );
+                let models = self.view.models();
+                if self.cluster.is_some() {
+                    tracing::info!(revision, models, "the registry is up to date");
+                } else {
+                    // In the process itself: nobody has waited for that.
+                    tracing::debug!(revision, models, "the registry is up to date");
+                }
                 self.mirror.send_replace(Mirror::Live);
             }
         }
