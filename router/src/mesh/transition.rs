@@ -14,7 +14,7 @@ use tonic::Status;
 
 use crate::core::registry::{VModelId, VModelRecord};
 
-use super::{Mesh, State, key::Key, now_ms};
+use super::{Found, Mesh, State, ensure::Wanted, key::Key, now_ms};
 
 /// Wait before the next try when nobody says how long: the loading queue was full, for example.
 const DEFAULT_RETRY: Duration = Duration::from_secs(5);
@@ -83,19 +83,47 @@ impl Mesh {
             .copy(&record.active)
             .map(|copy| copy.last_used_ms)
             .filter(|used| *used > 0);
-        if let Err(err) = self.load(&target, last_used) {
-            return Some(Err(err.to_string()));
-        }
         let timeout = self.options.transition_load_timeout;
-        Some(
-            match time::timeout(timeout, self.cache.wait_loaded(&target.id)).await {
-                Ok(result) => result.map_err(|err| err.to_string()),
-                Err(_) => Err(format!(
-                    "not loaded within {}",
-                    humantime::format_duration(timeout)
-                )),
-            },
-        )
+        let loaded = time::timeout(timeout, self.load_target(&record, &target, last_used));
+        Some(loaded.await.unwrap_or_else(|_| {
+            let timeout = humantime::format_duration(timeout);
+            Err(format!("not loaded within {timeout}"))
+        }))
+    }
+
+    /// Has the target loaded where it may be, and as often as the active model is: fewer copies would be overrun.
+    async fn load_target(
+        &self,
+        record: &VModelRecord,
+        target: &Found,
+        last_used: Option<u64>,
+    ) -> Result<(), String> {
+        let wanted = Wanted {
+            last_used,
+            sync: true,
+            besides: &[],
+            reason: "a vmodel moves to it",
+        };
+        self.ensure(target, wanted).await.map_err(|err| err.to_string())?;
+        let fleet = self.view.fleet();
+        let active = self.holders(&record.active);
+        let copies = active.iter().filter(|ix| fleet.get(**ix).is_some()).count();
+        for _ in 1..copies {
+            let held = self.holders(&target.id);
+            if held.len() >= copies {
+                break;
+            }
+            let wanted = Wanted {
+                besides: &held,
+                ..wanted
+            };
+            // With one copy it serves, if not as well; more follow when they are needed.
+            if let Err(error) = self.ensure(target, wanted).await {
+                tracing::debug!(model = %target.id, %error, "a further copy of the target could not be had");
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Writes how an attempt ended. False when the vmodel has moved on.

@@ -24,7 +24,7 @@ use crate::{
         hop::{Hop, Mode, Origin, Refused, Route, Routes},
     },
     metrics::{Metrics, MetricsOptions},
-    peer::{self, PeerOptions, Peers, Refusal},
+    peer::{self, PeerOptions, PeerService, Peers, Refusal},
     store::{Store, memory::Memory},
 };
 
@@ -484,4 +484,54 @@ async fn a_registry_that_was_lost_heals_by_registering_again() {
     among.until(|| among.holders("m").is_empty()).await;
     among.nodes[1].mesh.register(register("m", "p")).await.unwrap();
     among.call(0, "m", Kind::Model).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_vmodel_switches_when_its_target_has_as_many_copies() {
+    let among = Among::new(3).await;
+    among.nodes[0].mesh.set_vmodel(point("v", "old")).await.unwrap();
+    for node in &among.nodes {
+        let request = api::peer_v1::LoadRequest {
+            model_id: "old".into(),
+            sync: true,
+            ..api::peer_v1::LoadRequest::default()
+        };
+        Answers::new(node.mesh.clone()).load(request).await.unwrap();
+    }
+    for n in 0..3 {
+        among.until(|| among.registered(n, "old").len() == 3).await;
+    }
+    let request = api::mmesh::SetVModelRequest {
+        sync: true,
+        ..point("v", "new")
+    };
+    let status = among.nodes[1].mesh.set_vmodel(request).await.unwrap();
+    assert_eq!(status.status(), VModelStatus::Defined);
+    assert_eq!(among.holders("new").len(), 3);
+}
+
+#[tokio::test]
+async fn the_target_of_a_vmodel_is_loaded_where_it_may_be() {
+    let labels = |n: usize| {
+        if n == 2 {
+            vec!["gpu".to_owned()]
+        } else {
+            Vec::new()
+        }
+    };
+    let among = Among::with(3, labels).await;
+    for node in &among.nodes {
+        let json = r#"{"t":{"required":["gpu"]}}"#;
+        node.mesh.set_constraints(Constraints::parse(json).unwrap());
+    }
+    for target in ["a", "b"] {
+        let request = api::mmesh::SetVModelRequest {
+            sync: true,
+            load_now: true,
+            ..point("v", target)
+        };
+        let status = among.nodes[0].mesh.set_vmodel(request).await.unwrap();
+        assert_eq!(status.active_model_id, target);
+        assert_eq!(among.holders(target), ["i2"]);
+    }
 }
